@@ -1,0 +1,271 @@
+package procpool
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Call is one run of a task on its way through an executor: what to run, and
+// the place where its outcome is put. It is the first field of a [Future], so
+// that submitting allocates one object. Programs use futures; Call is for
+// those who write executors.
+type Call struct {
+	// Slot is the executor's own space in the call.
+	Slot Slot
+
+	spec     *spec
+	holder   Holder
+	pack     *pack
+	payload  []byte
+	deadline int64 // Unix nanoseconds, 0 for none
+
+	claimed atomic.Bool
+	waiters atomic.Pointer[waiter] // doneMark once the outcome is there
+
+	reply []byte
+	err   error
+
+	run      atomic.Int64 // nanoseconds; written after the outcome too, so atomic
+	wait     int64
+	worker   int32
+	pid      int32
+	attempts int32
+
+	small [inlinePayload]byte
+}
+
+// inlinePayload is how many bytes of argument fit into the call itself, so that
+// a number or a short string costs no allocation of its own.
+const inlinePayload = 24
+
+// Slot is space in a [Call] for the executor that holds it, so that queueing and
+// tracking a call allocates nothing. Nothing else reads or writes it.
+type Slot struct {
+	// Next and Prev link calls into lists. Next links the calls that are
+	// handed to Enqueue together.
+	Next, Prev *Call
+	// Owner is whatever holds the call at the moment.
+	Owner any
+	// Seq numbers the call (for a pack, its first item) within Owner.
+	Seq uint64
+	// Stamp is a moment, in a clock of the executor's choice.
+	Stamp int64
+	// Cost is what the call counts against a bound in bytes.
+	Cost int64
+	// Mark is the executor's state of the call.
+	Mark uint32
+	// Attempts counts the starts so far.
+	Attempts uint16
+	// Victims counts the workers that died with the call aboard unstarted.
+	Victims uint16
+	// Watch and its links tie the call to the context that can end it.
+	Watch                any
+	WatchNext, WatchPrev *Call
+}
+
+// State says how far a call has come.
+type State uint8
+
+// The states of a call. A call that was sent to a worker ahead of time but has
+// not started there is still Queued.
+const (
+	Queued State = iota
+	Started
+	Done
+)
+
+// String returns the state's name in lower case.
+func (s State) String() string {
+	switch s {
+	case Queued:
+		return "queued"
+	case Started:
+		return "started"
+	case Done:
+		return "done"
+	}
+	return "invalid"
+}
+
+// CallInfo is what is known of a call.
+type CallInfo struct {
+	// Task is the task's name.
+	Task string
+	// State says how far the call has come.
+	State State
+	// Attempts counts how often the call was started.
+	Attempts int
+	// Worker is the number of the worker that ran it last, counted from 1 in
+	// its pool, 0 when no worker had it.
+	Worker int
+	// PID is that worker's process id.
+	PID int
+	// Wait is the time from Submit until the call was sent to a worker.
+	Wait time.Duration
+	// Run is the run time of the last attempt. It stays zero until the work
+	// has really stopped, which after a cancellation is later than the
+	// future's end.
+	Run time.Duration
+}
+
+// Task returns the name of the task to run.
+func (c *Call) Task() string { return c.spec.name }
+
+// Codec returns the name of the codec of the argument and the result.
+func (c *Call) Codec() string { return c.spec.codecName }
+
+// Payload returns the encoded argument; for a pack, its items back to back. It
+// must not be modified.
+func (c *Call) Payload() []byte { return c.payload }
+
+// Metadata returns the call's metadata, nil when there is none. It must not be
+// modified.
+func (c *Call) Metadata() map[string]string { return c.spec.metadata }
+
+// Deadline returns when the call's context ends by itself, if it does.
+func (c *Call) Deadline() (time.Time, bool) {
+	if c.deadline == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(0, c.deadline), true
+}
+
+// Local reports whether the handle was made by [Define] in this program, which
+// lets an error say how to make the task known.
+func (c *Call) Local() bool { return c.spec.local }
+
+// NoWait reports whether the call is to be refused with [ErrQueueFull] where it
+// would have to wait for room in the queue.
+func (c *Call) NoWait() bool { return c.spec.noWait }
+
+// Hold makes h the call's holder. An executor calls it before it makes the call
+// visible to other goroutines.
+func (c *Call) Hold(h Holder) { c.holder = h }
+
+// Finished reports whether the call has its outcome.
+func (c *Call) Finished() bool { return c.waiters.Load() == doneMark }
+
+// Finish gives the call its outcome: the encoded result, or an error. The first
+// outcome counts; Finish reports whether this was it. It does not block and runs
+// no user code. reply must not be modified afterwards. On a pack it gives the
+// same outcome to every item that has none.
+func (c *Call) Finish(reply []byte, err error) bool {
+	if c.pack != nil {
+		return c.pack.finishRest(c, err)
+	}
+	if !c.claimed.CompareAndSwap(false, true) {
+		return false
+	}
+	if te, ok := err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
+		te.sentinel = c.spec.sentinel(te.Code)
+	}
+	c.reply, c.err = reply, err
+	c.publish()
+	return true
+}
+
+func (c *Call) publish() {
+	if w := c.waiters.Swap(doneMark); w != nil {
+		wake(w)
+	}
+}
+
+// Note records where the call ran; an executor calls it before Finish. attempts
+// counts its starts, wait is the time it was queued.
+func (c *Call) Note(worker, pid, attempts int, wait time.Duration) {
+	c.worker, c.pid, c.attempts, c.wait = int32(worker), int32(pid), int32(attempts), int64(wait)
+}
+
+// NoteRun records the run time of the last attempt once the work has stopped,
+// before or after Finish.
+func (c *Call) NoteRun(d time.Duration) { c.run.Store(int64(d)) }
+
+func (c *Call) info() CallInfo {
+	if c.Finished() {
+		return CallInfo{
+			Task: c.spec.name, State: Done, Attempts: int(c.attempts), Worker: int(c.worker), PID: int(c.pid),
+			Wait: time.Duration(c.wait), Run: time.Duration(c.run.Load()),
+		}
+	}
+	if c.holder == nil {
+		return CallInfo{Task: c.spec.name}
+	}
+	return c.holder.InspectCall(c)
+}
+
+// A waiter waits for a call's end. Waiters form a stack that only grows until
+// the end swaps doneMark in.
+type waiter struct {
+	next *waiter
+	ch   chan struct{} // closed at the end
+	wake chan struct{} // of capacity 1: gets a token at the end
+	fn   func()        // trusted, does not block; runs on the finishing goroutine
+	user func()        // the user's: runs on a goroutine of its own
+}
+
+// doneMark stands in Call.waiters once the call is done.
+var doneMark = new(waiter)
+
+var closedChan = func() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+// addWaiter reports false when the call is done already.
+func (c *Call) addWaiter(w *waiter) bool {
+	for {
+		head := c.waiters.Load()
+		if head == doneMark {
+			return false
+		}
+		w.next = head
+		if c.waiters.CompareAndSwap(head, w) {
+			return true
+		}
+	}
+}
+
+func wake(w *waiter) {
+	var callbacks []func()
+	for w != nil {
+		next := w.next // a pooled waiter may be reused once it has its token
+		switch {
+		case w.ch != nil:
+			close(w.ch)
+		case w.wake != nil:
+			w.wake <- struct{}{}
+		case w.fn != nil:
+			w.fn()
+		default:
+			callbacks = append(callbacks, w.user)
+		}
+		w = next
+	}
+	if callbacks != nil {
+		go func() {
+			// The stack holds the newest first.
+			for i := len(callbacks) - 1; i >= 0; i-- {
+				runCallback(callbacks[i])
+			}
+		}()
+	}
+}
+
+// tokens holds waiters with their channel for those who block in Result, so that
+// a wait costs no allocation.
+var tokens = sync.Pool{New: func() any { return &waiter{wake: make(chan struct{}, 1)} }}
+
+func (c *Call) doneChan() <-chan struct{} {
+	for w := c.waiters.Load(); w != nil && w != doneMark; w = w.next {
+		if w.ch != nil {
+			return w.ch
+		}
+	}
+	w := &waiter{ch: make(chan struct{})}
+	if !c.addWaiter(w) {
+		return closedChan
+	}
+	return w.ch
+}

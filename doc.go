@@ -1,0 +1,54 @@
+// Package procpool runs functions in a pool of worker processes. A program
+// submits calls and holds futures; the workers are the same program run again,
+// or a program in any language that speaks the small gRPC contract in
+// proto/procpool/worker/v1. A crash, a leak or an endless loop in one call
+// costs that call, never the program and never another call.
+//
+// This package is the contract: handles, calls, futures, codecs and errors. It
+// starts no process. Package executor holds the pool, package workerproc the
+// worker's side, and package procpooltest an executor that runs calls in
+// process, for tests.
+//
+// # A program
+//
+//	var Square = procpool.Define("square", func(ctx context.Context, n int) (int, error) {
+//		return n * n, nil
+//	})
+//
+//	func main() {
+//		workerproc.Init(Square) // in a worker this serves and never returns
+//		ctx := context.Background()
+//		pool, err := executor.New(ctx, executor.Config{})
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		defer pool.Close()
+//		fmt.Println(Square.Call(ctx, pool, 7)) // 49 <nil>
+//	}
+//
+// # Words
+//
+// A task is a named function that workers serve. A [Func] is the caller's
+// handle on a task: its name and the types of its input and output. A call is
+// one run of a task; a [Future] holds its outcome. An [Executor] takes calls. A
+// worker is a process that runs them, the host is the program that submits
+// them.
+//
+// # The life of a call
+//
+// A call is queued, sent to a worker ahead of time or not (it still reports
+// [Queued]), started, finished, and resolved. Only names and encoded values
+// cross the boundary between the processes, never code: a worker that is the
+// same program run again starts from that program's initial state, and nothing
+// that main set up exists there.
+//
+// # Errors
+//
+// Four families, because callers do four different things about them:
+//
+//   - The task failed: [*TaskError], [*PanicError]. Fix or report.
+//   - The process died: [*CrashError], which matches [ErrCrashed]. Run again if that is safe.
+//   - The pool refused: [ErrClosed], [ErrQueueFull], [ErrUnknownTask], [ErrTooLarge],
+//     [*StartError], [*CodecError]. Fix or back off.
+//   - Time or cancellation: [context.Canceled], [context.DeadlineExceeded]. Give up.
+package procpool

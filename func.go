@@ -1,0 +1,218 @@
+package procpool
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Func is a handle on a task: its name, and the types of its argument and its
+// result. The verbs are its methods: Submit, Call, Map, MapUnordered. A handle
+// is immutable and safe for concurrent use; keep it in a package-level variable.
+//
+// A Func made by [Define] is also a [Task], which workers serve.
+type Func[In, Out any] struct {
+	spec *spec
+	fn   func(context.Context, In) (Out, error)
+}
+
+// spec is what the calls of a handle share. It is never modified once a call
+// refers to it.
+type spec struct {
+	name      string
+	codec     Codec
+	codecName string
+	metadata  map[string]string
+	errors    map[string]error
+	errNames  []string // sorted, so that the same sentinel wins every time
+	window    int
+	noWait    bool
+	local     bool
+}
+
+func (s *spec) sentinel(code string) error {
+	if code == "" {
+		return nil
+	}
+	return s.errors[code]
+}
+
+// Define makes a handle on a task and the task itself. name is what crosses the
+// boundary: pick it once, lower_snake_case by habit. Give the handle to
+// workerproc.Init (or workerproc.Serve) to have workers serve it. Define panics
+// when name is empty or holds a space or control character, and when fn is nil.
+//
+// fn runs in a worker process, at most once at a time per slot. Where the
+// worker is this program run again it never runs the rest of main: flags,
+// globals and captured variables have their initial values there, and package
+// initialization runs again. So keep handles in package-level variables, and
+// load state in sync.OnceValue inside fn.
+//
+// fn's context ends when the caller cancels or its deadline passes. A function
+// that goes on all the same has its process killed after a grace period.
+func Define[In, Out any](name string, fn func(context.Context, In) (Out, error), opts ...Option) *Func[In, Out] {
+	if fn == nil {
+		panic(fmt.Sprintf("procpool: Define(%q): the function is nil", name))
+	}
+	f := newFunc[In, Out]("Define", name, opts)
+	f.fn, f.spec.local = fn, true
+	return f
+}
+
+// Remote makes a handle on a task that is implemented elsewhere: by a worker
+// program in any language. In and Out are the types that its argument and
+// result decode to here. Remote panics when name is empty or holds a space or
+// control character.
+func Remote[In, Out any](name string, opts ...Option) *Func[In, Out] {
+	return newFunc[In, Out]("Remote", name, opts)
+}
+
+func newFunc[In, Out any](verb, name string, opts []Option) *Func[In, Out] {
+	if name == "" {
+		panic("procpool: " + verb + ": a task needs a name")
+	}
+	for _, r := range name {
+		if r <= ' ' || r == 0x7f {
+			panic(fmt.Sprintf("procpool: %s(%q): a task's name holds no space or control character", verb, name))
+		}
+	}
+	s := &spec{name: name, codec: CBOR, codecName: CBOR.Name()}
+	s.apply(opts)
+	return &Func[In, Out]{spec: s}
+}
+
+func (s *spec) apply(opts []Option) {
+	for _, o := range opts {
+		o.apply(s)
+	}
+}
+
+// Name returns the task's name.
+func (f *Func[In, Out]) Name() string { return f.spec.name }
+
+// With returns a copy of the handle with the options applied. It names the same
+// task.
+func (f *Func[In, Out]) With(opts ...Option) *Func[In, Out] {
+	return &Func[In, Out]{spec: f.spec.with(opts), fn: f.fn}
+}
+
+func (s *spec) with(opts []Option) *spec {
+	if len(opts) == 0 {
+		return s
+	}
+	c := *s
+	c.apply(opts)
+	return &c
+}
+
+// Submit hands a call to ex and returns its future. It blocks only while ex is
+// full, at most until ctx ends. The input is encoded when it returns and may be
+// changed. A call that is refused or can't be encoded is a future that is
+// already resolved with that error.
+//
+// When ctx ends before the call does, the future resolves at once with an error
+// that matches ctx.Err, and the work is stopped.
+func (f *Func[In, Out]) Submit(ctx context.Context, ex Executor, in In, opts ...Option) *Future[Out] {
+	future := new(Future[Out])
+	c := &future.call
+	c.spec = f.spec.with(opts)
+	if err := ctx.Err(); err != nil {
+		c.Finish(nil, CancelError(ctx, c))
+		return future
+	}
+	payload, err := encode(c.spec, c.small[:0], in)
+	if err != nil {
+		c.Finish(nil, err)
+		return future
+	}
+	c.payload = payload
+	if d, ok := ctx.Deadline(); ok {
+		c.deadline = d.UnixNano()
+	}
+	ex.Enqueue(ctx, c, 1)
+	return future
+}
+
+// Call submits a call and waits for its result. It is Submit followed by
+// Result, with ctx for both.
+func (f *Func[In, Out]) Call(ctx context.Context, ex Executor, in In, opts ...Option) (Out, error) {
+	return f.Submit(ctx, ex, in, opts...).await()
+}
+
+// Describe tells the task's name, the types of its argument and result, and the
+// codecs it accepts.
+func (f *Func[In, Out]) Describe() TaskInfo {
+	info := TaskInfo{
+		Name:   f.spec.name,
+		In:     reflect.TypeFor[In]().String(),
+		Out:    reflect.TypeFor[Out]().String(),
+		Codecs: []string{f.spec.codecName},
+	}
+	for _, c := range []Codec{CBOR, JSON} {
+		if !slices.Contains(info.Codecs, c.Name()) {
+			info.Codecs = append(info.Codecs, c.Name())
+		}
+	}
+	return info
+}
+
+// Run runs the function on an encoded argument and appends the encoded result to
+// out. It makes Func a [Task]; only workers call it.
+func (f *Func[In, Out]) Run(ctx context.Context, codec string, in, out []byte) ([]byte, error) {
+	if f.fn == nil {
+		return out, fmt.Errorf("procpool: task %q has no function here: it is a Remote handle, serve the one that Define made: %w", f.spec.name, ErrUnknownTask)
+	}
+	s := f.spec
+	if codec != s.codecName {
+		var err error
+		if s, err = s.withCodecNamed(codec); err != nil {
+			return out, err
+		}
+	}
+	arg, err := decode[In](s, "decode the argument", in)
+	if err != nil {
+		return out, err
+	}
+	result, err := f.fn(ctx, arg)
+	if err != nil {
+		return out, s.taskError(err)
+	}
+	return encodeResult(s, out, result)
+}
+
+func (s *spec) withCodecNamed(name string) (*spec, error) {
+	for _, c := range []Codec{CBOR, JSON, Raw} {
+		if c.Name() == name {
+			return s.with([]Option{WithCodec(c)}), nil
+		}
+	}
+	return nil, &CodecError{
+		Task: s.name, Codec: name, Op: "decode the argument",
+		Err: fmt.Errorf("the task's codec is %q, and %q is none that every task accepts; use the same WithCodec on both sides", s.codecName, name),
+	}
+}
+
+// taskError turns what the function returned into data that can cross the
+// boundary.
+func (s *spec) taskError(err error) error {
+	te := &TaskError{Task: s.name, Type: errorType(err), Message: errorText(err), Language: "go"}
+	for _, name := range s.errNames {
+		if errorIs(err, s.errors[name]) {
+			te.Code, te.sentinel = name, s.errors[name]
+			break
+		}
+	}
+	return te
+}
+
+func (s *spec) setErrors(m map[string]error) {
+	merged := maps.Clone(s.errors)
+	if merged == nil {
+		merged = make(map[string]error, len(m))
+	}
+	maps.Copy(merged, m)
+	s.errors = merged
+	s.errNames = slices.Sorted(maps.Keys(merged))
+}

@@ -1,0 +1,57 @@
+package procpool
+
+import (
+	"fmt"
+	"maps"
+)
+
+// An Option changes how calls are made. Options are given to [Define] and
+// [Remote], to With for a changed copy of a handle, and to Submit and Call for
+// one call.
+type Option interface{ apply(*spec) }
+
+type optionFunc func(*spec)
+
+func (f optionFunc) apply(s *spec) { f(s) }
+
+// NoWait has a call refused with [ErrQueueFull] where Submit would block for
+// room in the queue.
+func NoWait() Option { return optionFunc(func(s *spec) { s.noWait = true }) }
+
+// WithCodec chooses the codec of argument and result, [CBOR] by default. Both
+// sides must know it: give it where the task is defined, or choose one of
+// [CBOR] and [JSON], which every Go task accepts.
+func WithCodec(c Codec) Option {
+	return optionFunc(func(s *spec) { s.codec, s.codecName = c, c.Name() })
+}
+
+// Window bounds how far Map and MapUnordered run ahead of their reader: at most
+// n inputs have been pulled whose results were not yet taken. The default is
+// 1024. It panics when n is below 1. Other verbs ignore it.
+func Window(n int) Option {
+	if n < 1 {
+		panic(fmt.Sprintf("procpool: Window(%d): a window holds at least one input", n))
+	}
+	return optionFunc(func(s *spec) { s.window = n })
+}
+
+// Errors names sentinel errors that keep their identity across the boundary:
+// where the task returns an error that matches one of them, the *TaskError on
+// the caller's side matches it too. Both sides must name it alike, which a
+// handle made by [Define] does. Entries are added to those given before.
+func Errors(sentinels map[string]error) Option {
+	return optionFunc(func(s *spec) { s.setErrors(sentinels) })
+}
+
+// Metadata adds entries to the small map of strings that travels with a call,
+// where the task reads it with [MetadataFrom]: a trace context, a tenant.
+func Metadata(entries map[string]string) Option {
+	return optionFunc(func(s *spec) {
+		merged := maps.Clone(s.metadata)
+		if merged == nil {
+			merged = make(map[string]string, len(entries))
+		}
+		maps.Copy(merged, entries)
+		s.metadata = merged
+	})
+}
