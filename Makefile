@@ -1,0 +1,169 @@
+# What one does with this repository. `make help` lists it; CONTRIBUTING.md tells
+# how the pieces fit. Works with GNU make 3.81 and later and bash.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+# The steps use every core by themselves, and their output reads in order.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+GO    ?= go
+TOOLS := $(CURDIR)/.tools
+BIN   := $(TOOLS)/bin
+OUT   := $(CURDIR)/out
+
+# buf finds the code generators, and nothing but them, by name.
+export PATH := $(BIN):$(PATH)
+
+# Every module with code of ours; `./...` would leave out the nested ones.
+MODULES = $(shell $(GO) list -m -f '{{.Dir}}')
+
+# The race detector needs cgo, and cgo a C compiler.
+CC_FOUND  = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) 2>/dev/null)
+RACE      = $(if $(CC_FOUND),-race)
+SAY_RACE  = $(if $(CC_FOUND),,echo 'no C compiler found: running WITHOUT the race detector (install gcc or clang, or set CC)')
+
+# Extra flags for go test, e.g. make test TESTFLAGS='-v -run TestMap'.
+TESTFLAGS ?=
+DEMOFLAGS ?=
+BENCHFLAGS ?=
+
+step = printf '\n== %s\n' '$(1)'
+
+##@ Everyday
+
+.PHONY: help
+help: ## list what make can do
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+
+.PHONY: demo
+demo: ## thumbnails of a folder of images in worker processes; prints where the sheet is
+	@$(GO) run ./examples/thumbnails $(DEMOFLAGS)
+
+.PHONY: test
+test: ## every test of every module, with the race detector
+	@$(SAY_RACE)
+	$(GO) test $(RACE) $(TESTFLAGS) work
+
+.PHONY: check
+check: fmt-check vet lint proto-check generate-check imports test-short ## all that must hold before a commit (under two minutes once the tools are built)
+	@$(call step,make check: all good)
+
+.PHONY: fmt
+fmt: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf ## format Go and proto files, sort imports
+	gofumpt -w .
+	golangci-lint fmt
+	buf format -w
+
+.PHONY: generate
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## rebuild internal/gen from proto/
+	buf generate
+
+##@ Measuring and hunting
+
+.PHONY: bench
+bench: ## the comparison with other pools, as a table and as out/bench.json
+	@mkdir -p $(OUT)
+	$(GO) run -C bench . -json $(OUT)/bench.json $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: $(BIN)/benchstat ## the Benchmark functions through benchstat; OLD=file compares with an earlier run
+	@mkdir -p $(OUT)
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 $(TESTFLAGS) work | tee $(OUT)/microbench.txt
+	benchstat $(OLD) $(OUT)/microbench.txt
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## each Fuzz function for FUZZTIME (30s); FUZZ=regexp chooses
+	@GO=$(GO) FUZZTIME=$(FUZZTIME) tools/fuzz.sh '$(or $(FUZZ),.)'
+
+COUNT ?= 50
+.PHONY: stress
+stress: ## one test COUNT (50) times under load: make stress PKG=./executor RUN=TestCrash
+	@$(SAY_RACE)
+	@GO=$(GO) RACE=$(RACE) COUNT=$(COUNT) tools/stress.sh '$(PKG)' '$(RUN)'
+
+##@ Parts of make check
+
+.PHONY: fmt-check
+fmt-check: $(BIN)/gofumpt $(BIN)/buf ## gofumpt and buf format would change nothing
+	@$(call step,format)
+	@unformatted=$$(gofumpt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; }
+	buf format -d --exit-code
+
+.PHONY: vet
+vet: ## go vet for Linux, macOS and Windows
+	@$(call step,vet)
+	GOOS=linux $(GO) vet work
+	GOOS=darwin $(GO) vet work
+	GOOS=windows $(GO) vet work
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## golangci-lint over every module
+	@$(call step,lint)
+	@for dir in $(MODULES); do (cd "$$dir"; echo "golangci-lint run ($${dir#$(CURDIR)/})"; golangci-lint run --allow-parallel-runners ./...); done
+
+LANDED := proto/landed.txtpb
+.PHONY: proto-check
+proto-check: $(BIN)/buf ## buf lint, and no change that breaks workers built against the landed contract
+	@$(call step,worker contract)
+	buf lint
+	@if [ -e $(LANDED) ]; then \
+	  echo 'buf breaking --against $(LANDED)'; buf breaking --against $(LANDED); \
+	else \
+	  echo 'buf breaking: skipped, no contract has landed yet ($(LANDED) is missing; make landed writes it)'; \
+	fi
+
+.PHONY: landed
+landed: $(BIN)/buf ## record proto/ as the contract that later changes are held against
+	buf build --exclude-source-info -o $(LANDED)
+
+.PHONY: generate-check
+generate-check: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## internal/gen is what proto/ says
+	@$(call step,generated code)
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	buf generate -o "$$dir"; \
+	diff -r internal/gen "$$dir/internal/gen" || { echo 'internal/gen is out of date: run make generate'; exit 1; }
+
+.PHONY: imports
+imports: ## who may import whom, and the repository's other written rules
+	@$(call step,repository rules)
+	$(GO) test ./internal/repocheck
+
+.PHONY: test-short
+test-short: ## the tests that start no processes
+	@$(call step,short tests)
+	@$(SAY_RACE)
+	$(GO) test -short $(RACE) $(TESTFLAGS) work
+
+##@ Tools and housekeeping
+
+# One module per tool, because their dependencies do not agree with each other.
+# A tool is built again when its pin or the Go version has changed.
+TOOL_NAMES := buf golangci-lint gofumpt protoc-gen-go protoc-gen-go-grpc benchstat
+
+.PHONY: tools
+tools: $(addprefix $(BIN)/,$(TOOL_NAMES)) ## build the pinned tools into .tools/bin (the first time takes some minutes)
+
+$(addprefix $(BIN)/,$(TOOL_NAMES)): $(BIN)/%: tools/%/go.mod tools/%/go.sum $(TOOLS)/go-version
+	@mkdir -p $(BIN)
+	@echo "building $* (tools/$*/go.mod)"
+	@GOWORK=off GOFLAGS= GOOS= GOARCH= $(GO) build -C tools/$* -buildvcs=false -o $(BIN)/ tool
+	@touch $@
+
+.PHONY: FORCE
+FORCE:
+$(TOOLS)/go-version: FORCE
+	@mkdir -p $(TOOLS)
+	@$(GO) env GOVERSION | cmp -s - $@ || $(GO) env GOVERSION > $@
+
+.PHONY: clean
+clean: ## remove what benchmarks, demos and test runs left (the tools stay)
+	rm -rf $(OUT)
+
+.PHONY: clean-tools
+clean-tools: ## remove the built tools as well
+	rm -rf $(TOOLS)
