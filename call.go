@@ -152,7 +152,7 @@ func (c *Call) Finished() bool { return c.waiters.Load() == doneMark }
 // same outcome to every item that has none.
 func (c *Call) Finish(reply []byte, err error) bool {
 	if c.pack != nil {
-		return c.pack.finishRest(c, err)
+		return c.pack.finishRest(c, reply, err)
 	}
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false

@@ -28,9 +28,9 @@ func newPack(s *spec, first int, done func(int, []byte, error)) *Call {
 	return &Call{spec: s, pack: &pack{first: first, done: done}}
 }
 
-// appendItem lets add write one more item to the pack; it reports false when the
-// pack is sealed or full.
-func (c *Call) appendItem(item []byte) bool {
+// appendItem adds an encoded item to the pack and calls commit, with the pack
+// still locked; it reports false when the pack is sealed or full.
+func (c *Call) appendItem(item []byte, commit func()) bool {
 	p := c.pack
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,6 +41,7 @@ func (c *Call) appendItem(item []byte) bool {
 	p.sizes = append(p.sizes, uint32(len(item)))
 	p.finished = append(p.finished, false)
 	p.open++
+	commit()
 	return true
 }
 
@@ -146,7 +147,7 @@ func (p *pack) deliver(c *Call, i int, reply []byte, err error) {
 	p.done(p.first+i, reply, err)
 }
 
-func (p *pack) finishRest(c *Call, err error) bool {
+func (p *pack) finishRest(c *Call, reply []byte, err error) bool {
 	p.mu.Lock()
 	p.sealed = true
 	var rest []int
@@ -159,7 +160,7 @@ func (p *pack) finishRest(c *Call, err error) bool {
 	p.open = 0
 	p.mu.Unlock()
 	for _, i := range rest {
-		p.deliver(c, i, nil, err)
+		p.deliver(c, i, reply, err)
 	}
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false
