@@ -26,11 +26,11 @@ type Call struct {
 	reply []byte
 	err   error
 
-	run      atomic.Int64 // nanoseconds; written after the outcome too, so atomic
-	wait     int64
-	worker   int32
-	pid      int32
-	attempts int32
+	// Where and how long it ran. Atomic, since an executor may still write
+	// them when the call's own Cancel has already resolved it.
+	where atomic.Uint64 // worker<<40 | attempts<<32 | pid
+	wait  atomic.Int64  // nanoseconds
+	run   atomic.Int64  // nanoseconds
 
 	small [inlinePayload]byte
 }
@@ -47,6 +47,8 @@ type Slot struct {
 	Next, Prev *Call
 	// Owner is whatever holds the call at the moment.
 	Owner any
+	// Group is the executor's record of the call's task.
+	Group any
 	// Seq numbers the call (for a pack, its first item) within Owner.
 	Seq uint64
 	// Stamp is a moment, in a clock of the executor's choice.
@@ -174,7 +176,8 @@ func (c *Call) publish() {
 // Note records where the call ran; an executor calls it before Finish. attempts
 // counts its starts, wait is the time it was queued.
 func (c *Call) Note(worker, pid, attempts int, wait time.Duration) {
-	c.worker, c.pid, c.attempts, c.wait = int32(worker), int32(pid), int32(attempts), int64(wait)
+	c.where.Store(uint64(worker)<<40 | uint64(uint8(attempts))<<32 | uint64(uint32(pid)))
+	c.wait.Store(int64(wait))
 }
 
 // NoteRun records the run time of the last attempt once the work has stopped,
@@ -183,15 +186,23 @@ func (c *Call) NoteRun(d time.Duration) { c.run.Store(int64(d)) }
 
 func (c *Call) info() CallInfo {
 	if c.Finished() {
-		return CallInfo{
-			Task: c.spec.name, State: Done, Attempts: int(c.attempts), Worker: int(c.worker), PID: int(c.pid),
-			Wait: time.Duration(c.wait), Run: time.Duration(c.run.Load()),
-		}
+		return c.Record(Done)
 	}
 	if c.holder == nil {
-		return CallInfo{Task: c.spec.name}
+		return c.Record(Queued)
 	}
 	return c.holder.InspectCall(c)
+}
+
+// Record returns what was recorded of the call with Note and NoteRun, with the
+// given state.
+func (c *Call) Record(s State) CallInfo {
+	where := c.where.Load()
+	return CallInfo{
+		Task: c.spec.name, State: s,
+		Worker: int(where >> 40), Attempts: int(uint8(where >> 32)), PID: int(uint32(where)),
+		Wait: time.Duration(c.wait.Load()), Run: time.Duration(c.run.Load()),
+	}
 }
 
 // A waiter waits for a call's end. Waiters form a stack that only grows until
