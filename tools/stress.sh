@@ -19,6 +19,10 @@ trap cleanup EXIT
 
 # Built before the load starts, so that the load slows the test and not the build.
 "$go" test ${race:+"$race"} -c -o "$bin/stress.test" "$pkg"
+if [ ! -x "$bin/stress.test" ] || [ -z "$("$bin/stress.test" -test.list "${run%%/*}")" ]; then
+	echo "no test of $pkg matches $run" >&2
+	exit 1
+fi
 
 cores=$(getconf _NPROCESSORS_ONLN)
 for ((i = 0; i < cores; i++)); do
