@@ -1,0 +1,208 @@
+package proc
+
+import (
+	"bytes"
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+)
+
+// dataSlack is added to the memory limit for RLIMIT_DATA. That counts what is mapped for writing, and
+// every runtime maps more than it uses (a Go program that uses 2 MiB has mapped 40, Node 49 for 6, seen
+// on Linux 6.18); what is really used is held to the limit itself by the watcher.
+const dataSlack = 64 << 20
+
+// limiter makes the guards of a spawner's children. The zero value is ready.
+type limiter struct {
+	once   sync.Once
+	groups groupMaker
+
+	mu        sync.Mutex
+	sanitized map[string]bool // by path of the program
+}
+
+// guard holds one child to its memory limit and remembers what tells an OOM from another death. It
+// exists without a limit too.
+type guard struct {
+	limit  int64
+	group  *cgroup // nil: RLIMIT_DATA and the watcher hold the limit
+	rlimit bool    // RLIMIT_DATA can be used with this program
+	maker  *groupMaker
+
+	hostPeak int64 // the host's peak memory at the start, which hides smaller ones
+	oomKills int64 // the kernel's count of kills for memory at the start
+
+	ownPeak  atomic.Int64  // the child's peak as the watcher saw it
+	stop     chan struct{} // ends the watcher
+	watching chan struct{} // closed when the watcher has ended; nil when there is none
+}
+
+// guard prepares a guard for a child to be started from spec.
+func (l *limiter) guard(spec Spec) (*guard, error) {
+	g := &guard{stop: make(chan struct{})}
+	if spec.MemoryLimit <= 0 {
+		return g, nil
+	}
+	g.limit, g.maker = spec.MemoryLimit, &l.groups
+	g.rlimit = !l.isSanitized(spec)
+	l.once.Do(l.groups.find)
+	g.group, _ = l.groups.make(g.limit) // without one the fallback holds the limit
+	return g, nil
+}
+
+// isSanitized reports whether the program is Go code built with a sanitizer. Those map terabytes of
+// shadow memory when they begin, and RLIMIT_DATA would end them right there.
+func (l *limiter) isSanitized(spec Spec) bool {
+	path := spec.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(spec.Dir, path)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known, ok := l.sanitized[path]
+	if ok {
+		return known
+	}
+	if info, err := buildinfo.ReadFile(path); err == nil {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "-race", "-msan", "-asan":
+				known = known || s.Value == "true"
+			}
+		}
+	}
+	if l.sanitized == nil {
+		l.sanitized = make(map[string]bool)
+	}
+	l.sanitized[path] = known
+	return known
+}
+
+// attach makes the child begin its life in the control group, if there is one.
+func (g *guard) attach(attr *syscall.SysProcAttr) {
+	if g.group != nil {
+		attr.UseCgroupFD, attr.CgroupFD = true, int(g.group.dir.Fd())
+	}
+}
+
+// fallBack reports whether a failed start is worth another try without the control group, which it
+// gives up for good: a kernel or a sandbox may refuse to start processes in one.
+func (g *guard) fallBack() bool {
+	if g.group == nil {
+		return false
+	}
+	g.maker.giveUp(errors.New("no process could be started in a control group"))
+	g.group.remove()
+	g.group = nil
+	return true
+}
+
+// engage applies the limit to the running child.
+func (g *guard) engage(c *Child) error {
+	if g.limit <= 0 || g.group != nil {
+		return nil
+	}
+	if g.rlimit {
+		if err := limitData(c.pid, uint64(g.limit)+dataSlack); err != nil {
+			return err
+		}
+	}
+	g.watching = make(chan struct{})
+	go g.watch(c)
+	return nil
+}
+
+// limitData lowers RLIMIT_DATA of a process to limit, unless it is lower already.
+func limitData(pid int, limit uint64) error {
+	var old unix.Rlimit
+	err := unix.Prlimit(pid, unix.RLIMIT_DATA, nil, &old)
+	if err == nil && old.Max > limit {
+		err = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: min(old.Cur, limit), Max: limit}, nil)
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: it has ended already, which Done tells
+		return fmt.Errorf("RLIMIT_DATA was refused: %w", err)
+	}
+	return nil
+}
+
+// begin records what the end will be compared with. It is no part of the start, which it would delay.
+func (g *guard) begin() {
+	g.hostPeak = peakMemory(os.Getpid())
+	g.oomKills = kernelOOMKills()
+}
+
+// killAll kills what is in the control group.
+func (g *guard) killAll() {
+	if g.group != nil {
+		g.group.kill()
+	}
+}
+
+// limitHit reports whether the kernel killed in the control group for want of memory.
+func (g *guard) limitHit() bool { return g.group != nil && g.group.oomKills() > 0 }
+
+// kernelKilled reports whether the kernel killed anything for want of memory since begin.
+func (g *guard) kernelKilled() bool { return kernelOOMKills() > g.oomKills }
+
+// peak returns the child's own peak memory, 0 when it is unknown, given what its rusage says: the
+// kernel counts the peak of the forking process in, so only what exceeds that is the child's.
+func (g *guard) peak(maxRSS int64) int64 {
+	if maxRSS <= g.hostPeak {
+		maxRSS = 0
+	}
+	return max(maxRSS, g.ownPeak.Load())
+}
+
+// release ends the watcher and removes the control group.
+func (g *guard) release() {
+	close(g.stop)
+	if g.watching != nil {
+		<-g.watching
+	}
+	if g.group != nil {
+		g.group.kill()
+		g.group.remove()
+	}
+}
+
+// peakMemory returns the peak resident memory of a process in bytes, 0 when it can't be read.
+func peakMemory(pid int) int64 {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0
+	}
+	status, err := p.NewStatus()
+	if err != nil {
+		return 0
+	}
+	return int64(status.VmHWM)
+}
+
+// kernelOOMKills returns how many processes the kernel has killed for want of memory since it booted.
+func kernelOOMKills() int64 {
+	text, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	return counter(text, "oom_kill")
+}
+
+// counter returns the value of a line "name value" of text, 0 when there is none.
+func counter(text []byte, name string) int64 {
+	for line := range bytes.Lines(text) {
+		if key, value, ok := bytes.Cut(bytes.TrimSpace(line), []byte{' '}); ok && string(key) == name {
+			n, _ := strconv.ParseInt(string(value), 10, 64) // what is no number counts as nothing
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,38 @@
+//go:build !linux
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// Only Linux ties children to the thread that made them, so elsewhere no thread is told apart.
+func threadID() int        { return 0 }
+func onMainThread() bool   { return false }
+func threadEnded(int) bool { return true }
+
+// limiter refuses every memory limit.
+type limiter struct{}
+
+// guard watches nothing: there is never a limit here.
+type guard struct{}
+
+func (*limiter) guard(spec Spec) (*guard, error) {
+	if spec.MemoryLimit > 0 {
+		return nil, fmt.Errorf("memory limits need Linux and this is %s; set none: %w", runtime.GOOS, errors.ErrUnsupported)
+	}
+	return new(guard), nil
+}
+
+func killStrays(int) {}
+
+func (*guard) fallBack() bool          { return false }
+func (*guard) begin()                  {}
+func (*guard) engage(*Child) error     { return nil }
+func (*guard) killAll()                {}
+func (*guard) limitHit() bool          { return false }
+func (*guard) kernelKilled() bool      { return false }
+func (*guard) peak(maxRSS int64) int64 { return maxRSS }
+func (*guard) release()                {}

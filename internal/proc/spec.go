@@ -1,0 +1,85 @@
+package proc
+
+// Bounds that apply where a [Spec] leaves a field zero.
+const (
+	DefaultTailBytes = 16 << 10
+	DefaultMaxLine   = 64 << 10
+)
+
+// earlyBytes bounds what is kept of standard output for [Child.Early].
+const earlyBytes = 4 << 10
+
+// A Stream names one of the two outputs of a child.
+type Stream uint8
+
+// The outputs of a child.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+// String returns "stdout" or "stderr".
+func (s Stream) String() string {
+	if s == Stderr {
+		return "stderr"
+	}
+	return "stdout"
+}
+
+// Spec says what to start and how to treat its output. Only Path is required.
+type Spec struct {
+	// Path is the program. A name without a separator is looked up in the host's PATH;
+	// a relative path with one is taken from Dir.
+	Path string
+	// Args are the arguments including the program's name, Path alone when empty.
+	Args []string
+	// Env is the whole environment as KEY=VALUE; nil means none, not the host's.
+	Env []string
+	// Dir is the working directory, the host's when empty.
+	Dir string
+
+	// MemoryLimit is the hard limit in bytes for the process and its descendants, 0 for none. What
+	// passes it is killed, and the exit reads as OOM. Linux only: elsewhere Start fails with an error
+	// that matches errors.ErrUnsupported.
+	MemoryLimit int64
+
+	// TailBytes is how much of the end of standard error is kept, DefaultTailBytes when 0.
+	TailBytes int
+	// MaxLine is the longest line in bytes that is passed on; longer ones are cut into pieces of this
+	// size. DefaultMaxLine when 0.
+	MaxLine int
+
+	// Output receives every line of both streams except the claimed one, without its line end. It is
+	// called on the two goroutines that read the child's output, so calls for one stream come one at a
+	// time and in order, those for different streams may overlap. It must not block, and line is valid
+	// during the call only. Nil drops the lines.
+	Output func(stream Stream, line []byte)
+
+	// Claim is asked for every line of standard output until it returns non-nil: that is the
+	// handshake, which [Child.Claimed] then yields. It may return a part of the line; what stands
+	// before that part is passed to Output. Nil claims nothing. The rules of Output apply.
+	Claim func(line []byte) []byte
+}
+
+// withDefaults returns s with its zero bounds replaced.
+func (s Spec) withDefaults() Spec {
+	if len(s.Args) == 0 {
+		s.Args = []string{s.Path}
+	}
+	if s.Env == nil {
+		s.Env = []string{} // os.StartProcess would read nil as the host's environment
+	}
+	if s.TailBytes <= 0 {
+		s.TailBytes = DefaultTailBytes
+	}
+	if s.MaxLine <= 0 {
+		s.MaxLine = DefaultMaxLine
+	}
+	if s.Output == nil {
+		s.Output = func(Stream, []byte) {}
+	}
+	if s.Claim == nil {
+		s.Claim = func([]byte) []byte { return nil }
+	}
+	return s
+}
