@@ -65,7 +65,7 @@ generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## rebuild i
 ##@ Measuring and hunting
 
 .PHONY: bench
-bench: ## the comparison with other pools, as a table and as out/bench.json
+bench: ## the comparison with other pools, as a table and as out/bench.json (BENCHFLAGS=-quick for a look)
 	@mkdir -p $(OUT)
 	$(GO) run -C bench . -json $(OUT)/bench.json $(BENCHFLAGS)
 
