@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// counts is how much work a round does, and how many rounds there are.
+type counts struct {
+	rounds, coldRounds, crashRounds int
+
+	futures, pythonFutures  int
+	mapped                  int
+	roundTrips, pythonTrips int
+	queued                  int
+	pings                   int
+	// echoBytes is how much an echo round moves each way, at least once.
+	echoBytes, pythonEchoBytes int
+}
+
+// fullCounts give a run of about two minutes.
+func fullCounts() counts {
+	return counts{
+		rounds: 7, coldRounds: 15, crashRounds: 20,
+		futures: 200_000, pythonFutures: 20_000,
+		mapped:     1_000_000,
+		roundTrips: 5_000, pythonTrips: 2_000,
+		queued: 100_000, pings: 300,
+		echoBytes: 256 << 20, pythonEchoBytes: 64 << 20,
+	}
+}
+
+// quickCounts give a run of less than half a minute.
+func quickCounts() counts {
+	return counts{
+		rounds: 3, coldRounds: 3, crashRounds: 5,
+		futures: 50_000, pythonFutures: 5_000,
+		mapped:     300_000,
+		roundTrips: 2_000, pythonTrips: 500,
+		queued: 50_000, pings: 100,
+		echoBytes: 64 << 20, pythonEchoBytes: 32 << 20,
+	}
+}
+
+// messageSize is the size of a raw ping, about that of a tiny call.
+const messageSize = 16
+
+// The sides of the measures. Their names are what -only matches, after the
+// measure's name and a slash, and what the table prints.
+const (
+	ours          = "procpool"
+	oursCancel    = "procpool, cancellable"
+	oursDeadline  = "procpool, deadline"
+	rawSocket     = "raw socket ping-pong"
+	rawDescriptor = "raw socket, blocking read(2)"
+	barePlugin    = "bare go-plugin"
+	pythonPool    = "ProcessPoolExecutor"
+	pythonImap    = "multiprocessing.Pool imap"
+	pythonMap     = "multiprocessing.Pool map"
+	pythonFork    = "ProcessPoolExecutor fork"
+	pythonSpawn   = "ProcessPoolExecutor spawn"
+	besideIdle    = "beside an idle pool"
+	besideRaw     = "beside a raw socket ping-pong"
+	rawEcho       = "raw socket echo"
+)
+
+// plan is every measure, in the order of the table. The bounds are those of
+// the design's section on performance; docs/benchmarks/README.md explains each.
+func plan(n counts, py *python) []measure {
+	plan := []measure{futuresMeasure(n, py), mapMeasure(n, py), roundTripMeasure(n, py), coldMeasure(n, py)}
+	for _, e := range []struct {
+		name   string
+		size   int
+		target *target
+	}{
+		{"64 KiB", 64 << 10, nil},
+		{"1 MiB", 1 << 20, nil},
+		{"16 MiB", 16 << 20, aim(2)},
+	} {
+		plan = append(plan, echoMeasure(n, py, e.name, e.size, e.target))
+	}
+	return append(plan, crashMeasure(n, py), queuedMeasure(n, py), httpMeasure(n))
+}
+
+func futuresMeasure(n counts, py *python) measure {
+	return measure{
+		Name: "futures", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openFutures(ctx, n.futures, forever) }},
+			{oursCancel, func(ctx context.Context) (subject, error) { return openFutures(ctx, n.futures, cancellable) }},
+			{oursDeadline, func(ctx context.Context) (subject, error) { return openFutures(ctx, n.futures, withDeadline) }},
+			py.measures(pythonPool, "futures", n.pythonFutures),
+			py.measures(pythonImap, "pool-imap", n.pythonFutures),
+		},
+		Rows: []rowSpec{
+			{
+				What: "futures, tiny calls", Unit: "per s", Side: ours, Figure: "per_second", Better: higher,
+				Target:  aim(1_000_000),
+				Against: []comparison{{Side: pythonPool, Target: aimAtLeast(80, 50)}, {Side: pythonImap}},
+			},
+			{
+				What: "futures, cancellable context", Unit: "per s", Side: oursCancel, Figure: "per_second", Better: higher,
+				Against: []comparison{{Side: ours, Target: aim(0.7)}, {Side: pythonPool}},
+			},
+			{
+				What: "futures, deadline", Unit: "per s", Side: oursDeadline, Figure: "per_second", Better: higher,
+				Against: []comparison{{Side: ours, Target: aim(0.7)}, {Side: pythonPool}},
+			},
+			{
+				What: "allocations per call, host, in a batch", Unit: "allocs", Side: ours, Figure: "allocations", Better: lower,
+				Target: aim(3),
+			},
+			{
+				What: "CPU per call, host and workers, in a batch", Unit: "us", Side: ours, Figure: "cpu_us", Better: lower,
+				Against: []comparison{{Side: pythonPool}},
+			},
+		},
+	}
+}
+
+func mapMeasure(n counts, py *python) measure {
+	return measure{
+		Name: "map", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openMap(ctx, n.mapped) }},
+			py.measures(pythonPool, "map", n.mapped),
+			py.measures(pythonMap, "pool-map", n.mapped),
+		},
+		Rows: []rowSpec{{
+			What: "Map over ints", Unit: "items per s", Side: ours, Figure: "per_second", Better: higher,
+			Target: aim(3_000_000), Against: []comparison{{Side: pythonPool}, {Side: pythonMap}},
+		}},
+	}
+}
+
+func roundTripMeasure(n counts, py *python) measure {
+	return measure{
+		Name: "round-trip", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openCaller(ctx, n.roundTrips) }},
+			{rawSocket, func(ctx context.Context) (subject, error) {
+				peer, err := openSocketPeer(ctx, messageSize)
+				return &exchangeRun{peer, n.roundTrips}, err
+			}},
+			{rawDescriptor, func(ctx context.Context) (subject, error) {
+				peer, err := openDescriptorPeer(ctx, messageSize)
+				return &exchangeRun{peer, n.roundTrips}, err
+			}},
+			py.measures(pythonPool, "round-trip", n.pythonTrips),
+		},
+		Rows: []rowSpec{
+			{
+				What: "round trip, one call at a time, p50", Unit: "us", Side: ours, Figure: "p50_us", Better: lower,
+				Against: []comparison{{Side: rawSocket, Target: aimAtLeast(1.2, 2)}, {Side: rawDescriptor}, {Side: pythonPool}},
+			},
+			{
+				What: "round trip, p99", Unit: "us", Side: ours, Figure: "p99_us", Better: lower,
+				Against: []comparison{{Side: rawSocket}, {Side: rawDescriptor}, {Side: pythonPool}},
+			},
+			{
+				What: "allocations per call, host, alone", Unit: "allocs", Side: ours, Figure: "allocations", Better: lower,
+				Target: aim(12),
+			},
+			{
+				What: "CPU per call, host and workers, alone", Unit: "us", Side: ours, Figure: "cpu_us", Better: lower,
+				Against: []comparison{{Side: rawSocket}, {Side: pythonPool}},
+			},
+		},
+	}
+}
+
+func coldMeasure(n counts, py *python) measure {
+	return measure{
+		Name: "cold-start", Rounds: n.coldRounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openColdStart(ctx, partPoolHost) }},
+			{barePlugin, func(ctx context.Context) (subject, error) { return openColdStart(ctx, partPluginHost) }},
+			py.measures(pythonFork, "cold-fork"),
+			py.measures(pythonSpawn, "cold-spawn"),
+		},
+		Rows: []rowSpec{{
+			What: "cold start to first result", Unit: "ms", Side: ours, Figure: "ms", Better: lower,
+			Against: []comparison{{Side: barePlugin, Target: aimAtLeast(2, 2.5)}, {Side: pythonFork}, {Side: pythonSpawn}},
+		}},
+	}
+}
+
+func echoMeasure(n counts, py *python, name string, size int, inline *target) measure {
+	times := func(total int) int { return max(total/size, 1) }
+	return measure{
+		Name: fmt.Sprintf("echo-%s", name), Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openPoolEcho(ctx, times(n.echoBytes), size) }},
+			{rawEcho, func(ctx context.Context) (subject, error) { return openSocketEcho(ctx, times(n.echoBytes), size) }},
+			py.measures(pythonPool, "echo", times(n.pythonEchoBytes), size),
+		},
+		Rows: []rowSpec{{
+			What: "echo of " + name + ", both ways", Unit: "GB/s", Side: ours, Figure: "gb_per_second", Better: higher,
+			Against: []comparison{{Side: pythonPool, Target: inline}, {Side: rawEcho}},
+		}},
+	}
+}
+
+func crashMeasure(n counts, py *python) measure {
+	return measure{
+		Name: "crash", Rounds: n.crashRounds,
+		Sides: []side{
+			{ours, openCrash},
+			py.measures(pythonPool, "crash", 1),
+		},
+		Rows: []rowSpec{{
+			What: "SIGKILL of a busy worker to its error, p50", Unit: "ms", Side: ours, Figure: "ms", Better: lower,
+			Target: aimAtLeast(3, 5), Against: []comparison{{Side: pythonPool}},
+		}},
+	}
+}
+
+func queuedMeasure(n counts, py *python) measure {
+	return measure{
+		Name: "queued", Rounds: 3,
+		Sides: []side{
+			{ours, func(context.Context) (subject, error) { return queuedRun{n.queued}, nil }},
+			py.measures(pythonPool, "queued", n.queued),
+		},
+		Rows: []rowSpec{{
+			What: "host memory per queued tiny call", Unit: "bytes", Side: ours, Figure: "bytes", Better: lower,
+			Target: aim(400), Against: []comparison{{Side: pythonPool, Figure: "bytes_per_call"}},
+		}},
+	}
+}
+
+func httpMeasure(n counts) measure {
+	return measure{
+		Name: "http", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openHTTPBesidePool(ctx, n.pings, true) }},
+			{besideIdle, func(ctx context.Context) (subject, error) { return openHTTPBesidePool(ctx, n.pings, false) }},
+			{besideRaw, func(ctx context.Context) (subject, error) { return openHTTPBesideSocket(ctx, n.pings) }},
+		},
+		Rows: []rowSpec{
+			{
+				What: "loopback HTTP ping beside a busy pool, p50", Unit: "us", Side: ours, Figure: "p50_us", Better: lower,
+				Against: []comparison{{Side: besideIdle}, {Side: besideRaw}},
+			},
+			{
+				What: "loopback HTTP ping beside a busy pool, p99", Unit: "us", Side: ours, Figure: "p99_us", Better: lower,
+				Against: []comparison{{Side: besideIdle}, {Side: besideRaw}},
+			},
+		},
+	}
+}
+
+// aim is a target with one bound.
+func aim(bound float64) *target { return &target{Aim: bound, AtLeast: bound} }
+
+// aimAtLeast is a target with a weaker bound that must hold in any case.
+func aimAtLeast(bound, atLeast float64) *target { return &target{Aim: bound, AtLeast: atLeast} }

@@ -1,0 +1,24 @@
+//go:build pool
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/procpool/procpool/executor"
+	"github.com/procpool/procpool/workerproc"
+)
+
+// initWorker never returns in a worker, which is this binary run again.
+func initWorker() { workerproc.Init(served()...) }
+
+// newPool starts a pool of this binary's workers. A queueSize of zero leaves the
+// default.
+func newPool(ctx context.Context, workers, queueSize int) (pool, error) {
+	p, err := executor.New(ctx, executor.Config{Workers: workers, QueueSize: queueSize})
+	if err != nil {
+		return nil, fmt.Errorf("starting the pool: %w", err)
+	}
+	return p, nil
+}
