@@ -15,9 +15,6 @@ OUT   := $(CURDIR)/out
 # buf finds the code generators, and nothing but them, by name.
 export PATH := $(BIN):$(PATH)
 
-# Every module with code of ours; `./...` would leave out the nested ones.
-MODULES = $(shell $(GO) list -m -f '{{.Dir}}')
-
 # The race detector needs cgo, and cgo a C compiler.
 CC_FOUND  = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) 2>/dev/null)
 RACE      = $(if $(CC_FOUND),-race)
@@ -104,7 +101,10 @@ vet: ## go vet for Linux, macOS and Windows
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## golangci-lint over every module
 	@$(call step,lint)
-	@for dir in $(MODULES); do (cd "$$dir"; echo "golangci-lint run ($${dir#$(CURDIR)/})"; golangci-lint run --allow-parallel-runners ./...); done
+	@failed=; while read -r dir; do \
+	  echo "golangci-lint run ./... (in .$${dir#$(CURDIR)})"; \
+	  (cd "$$dir" && golangci-lint run --allow-parallel-runners ./...) || failed=yes; \
+	done < <($(GO) list -m -f '{{.Dir}}'); [ -z "$$failed" ]
 
 LANDED := proto/landed.txtpb
 .PHONY: proto-check
