@@ -55,6 +55,9 @@ type Slot struct {
 	Stamp int64
 	// Cost is what the call counts against a bound in bytes.
 	Cost int64
+	// Estimate is how long the executor expects the call to run, in
+	// nanoseconds; for a pack, each item.
+	Estimate int64
 	// Mark is the executor's state of the call.
 	Mark uint32
 	// Attempts counts the starts so far.
