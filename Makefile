@@ -18,6 +18,7 @@ export PATH := $(BIN):$(PATH)
 # The race detector needs cgo, and cgo a C compiler.
 CC_FOUND  = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) 2>/dev/null)
 RACE      = $(if $(CC_FOUND),-race)
+NO_CGO    = $(if $(CC_FOUND),,CGO_ENABLED=0)
 SAY_RACE  = $(if $(CC_FOUND),,echo 'no C compiler found: running WITHOUT the race detector (install gcc or clang, or set CC)')
 
 # Extra flags for go test, e.g. make test TESTFLAGS='-v -run TestMap'.
@@ -43,7 +44,7 @@ demo: ## thumbnails of a folder of images in worker processes; prints where the 
 .PHONY: test
 test: ## every test of every module, with the race detector
 	@$(SAY_RACE)
-	$(GO) test $(RACE) $(TESTFLAGS) work
+	$(NO_CGO) $(GO) test $(RACE) $(TESTFLAGS) work
 
 .PHONY: check
 check: fmt-check vet lint proto-check generate-check imports test-short ## all that must hold before a commit (under two minutes once the tools are built)
@@ -81,7 +82,7 @@ COUNT ?= 50
 .PHONY: stress
 stress: ## one test COUNT (50) times under load: make stress PKG=./executor RUN=TestCrash
 	@$(SAY_RACE)
-	@GO=$(GO) RACE=$(RACE) COUNT=$(COUNT) tools/stress.sh '$(PKG)' '$(RUN)'
+	@$(NO_CGO) GO=$(GO) RACE=$(RACE) COUNT=$(COUNT) tools/stress.sh '$(PKG)' '$(RUN)'
 
 ##@ Parts of make check
 
@@ -137,7 +138,7 @@ imports: ## who may import whom, and the repository's other written rules
 test-short: ## the tests that start no processes
 	@$(call step,short tests)
 	@$(SAY_RACE)
-	$(GO) test -short $(RACE) $(TESTFLAGS) work
+	$(NO_CGO) $(GO) test -short $(RACE) $(TESTFLAGS) work
 
 ##@ Tools and housekeeping
 
