@@ -246,11 +246,7 @@ func (s *Scheduler) checkDrainedLocked() {
 // gone. It returns how many calls it ended, running and queued.
 func (s *Scheduler) Kill() (gone <-chan struct{}, running, queued int) {
 	s.mu.Lock()
-	if s.killed {
-		s.mu.Unlock()
-		return s.gone, 0, 0
-	}
-	s.closed, s.killed = true, true
+	s.endLocked()
 	given := s.emptyQueueLocked()
 	queued = len(given)
 	for _, w := range s.workers {
@@ -263,6 +259,29 @@ func (s *Scheduler) Kill() (gone <-chan struct{}, running, queued int) {
 		w.link.Kill()
 	}
 	running = len(given) - queued
+	s.checkGoneLocked()
+	s.mu.Unlock()
+	finishAll(given, procpool.ErrClosed)
+	return s.gone, running, queued
+}
+
+// Stop asks the workers, which have nothing to do any more, to leave, and starts
+// none. The channel is closed when the last is gone.
+func (s *Scheduler) Stop() (gone <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked()
+	for _, w := range s.workers {
+		w.link.Stop()
+	}
+	s.checkGoneLocked()
+	return s.gone
+}
+
+// endLocked refuses calls from now on and sees to it that no timer starts
+// anything any more.
+func (s *Scheduler) endLocked() {
+	s.closed, s.killed = true, true
 	for timer := range s.retries {
 		timer.Stop()
 		delete(s.retries, timer)
@@ -271,10 +290,6 @@ func (s *Scheduler) Kill() (gone <-chan struct{}, running, queued int) {
 		s.overrun.Stop()
 	}
 	s.queue.admit(len(s.queue.turns))
-	s.checkGoneLocked()
-	s.mu.Unlock()
-	finishAll(given, procpool.ErrClosed)
-	return s.gone, running, queued
 }
 
 func (s *Scheduler) checkGoneLocked() {

@@ -220,3 +220,18 @@ func (s *Scheduler) InspectCall(c *procpool.Call) procpool.CallInfo {
 	info.Wait = time.Duration(s.now() - c.Slot.Stamp)
 	return info
 }
+
+// Running returns the name of the task that a worker runs at the moment, if any.
+func (s *Scheduler) Running(number int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[number]
+	if w == nil || w.held == 0 {
+		return ""
+	}
+	started, _, _ := w.link.Progress(lane)
+	if c := w.at(max(started, w.base)); c != nil {
+		return c.Task()
+	}
+	return ""
+}
