@@ -43,7 +43,7 @@ func playPart(args []string, stdout, stderr io.Writer) (code int, played bool) {
 		return 0, false
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", args[1], err)
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", args[1], err) // the exit status tells too
 		return 1, true
 	}
 	return 0, true

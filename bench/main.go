@@ -102,8 +102,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s.quick {
 		n = quickCounts()
 	}
+	say := func(format string, args ...any) {
+		_, _ = fmt.Fprintf(stderr, format+"\n", args...) // losing progress loses nothing
+	}
 	for _, m := range plan(n, py) {
-		if results := m.run(ctx, s.only, stderr); results != nil {
+		if results := m.run(ctx, s.only, say); results != nil {
 			r.Rows = append(r.Rows, m.rows(results)...)
 		}
 		if ctx.Err() != nil {
@@ -131,7 +134,9 @@ func (r *report) publish(s settings, root string, stdout io.Writer) error {
 		if err := r.writeJSON(file); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "Written to %s.\n", file)
+		if _, err := fmt.Fprintf(stdout, "Written to %s.\n", file); err != nil {
+			return fmt.Errorf("the run is in %s, but that could not be printed: %w", file, err)
+		}
 	}
 	return nil
 }

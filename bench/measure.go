@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"runtime"
 	"slices"
@@ -66,8 +65,9 @@ func (o *outcome) value(figure string) (float64, []float64, error) {
 
 // run measures the sides that only selects by "measure/side", and returns nil
 // when it selects none. A side that fails is left out of the later rounds and
-// the others go on: one broken comparison must not cost the table.
-func (m *measure) run(ctx context.Context, only *regexp.Regexp, progress io.Writer) outcomes {
+// the others go on: one broken comparison must not cost the table. say takes
+// the progress, a line at a time.
+func (m *measure) run(ctx context.Context, only *regexp.Regexp, say func(format string, args ...any)) outcomes {
 	results := make(outcomes, len(m.Sides))
 	var running []side
 	for _, s := range m.Sides {
@@ -103,15 +103,15 @@ func (m *measure) run(ctx context.Context, only *regexp.Regexp, progress io.Writ
 	}
 	for name, sub := range opened {
 		if err := sub.Close(); err != nil {
-			fmt.Fprintf(progress, "  %s/%s: closing: %v\n", m.Name, name, err)
+			say("  %s/%s: closing: %v", m.Name, name, err)
 		}
 	}
 	for _, s := range m.Sides {
 		if err := results[s.Name].err; err != nil && !errors.Is(err, errNotSelected) {
-			fmt.Fprintf(progress, "  %s/%s: %v\n", m.Name, s.Name, err)
+			say("  %s/%s: %v", m.Name, s.Name, err)
 		}
 	}
-	fmt.Fprintf(progress, "  %-14s %5.1f s\n", m.Name, time.Since(began).Seconds())
+	say("  %-14s %5.1f s", m.Name, time.Since(began).Seconds())
 	return results
 }
 

@@ -33,8 +33,8 @@ type python struct {
 // start method needs it as a file. Without an interpreter it returns a value
 // whose measurements all fail with errNoPython.
 func findPython(ctx context.Context, folder string) (*python, error) {
-	interpreter, err := exec.LookPath("python3")
-	if err != nil {
+	interpreter, _ := exec.LookPath("python3")
+	if interpreter == "" {
 		return &python{version: errNoPython.Error()}, nil
 	}
 	p := &python{interpreter: interpreter, script: filepath.Join(folder, "ppe.py")}

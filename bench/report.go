@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -32,16 +33,34 @@ type report struct {
 
 // writeTable prints the run for people.
 func (r *report) writeTable(w io.Writer) error {
-	fmt.Fprintf(w, "procpool %s, %s\n", r.Commit, r.Date.Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(w, "%s\n", r.Machine)
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "procpool %s, %s\n%s\n", r.Commit, r.Date.Format("2006-01-02 15:04 MST"), r.Machine)
 	if r.Quick {
-		fmt.Fprintln(w, "A quick run: few short rounds, good for a look, not for quoting.")
+		fmt.Fprintln(&out, "A quick run: few short rounds, good for a look, not for quoting.")
 	}
-	fmt.Fprintln(w)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "what\tprocpool\tunit\tcompared with\tits value\tratio\ttarget\tmet?")
-	fmt.Fprintln(table, "----\t--------\t----\t-------------\t---------\t-----\t------\t----")
-	why := newFootnotes()
+	fmt.Fprintln(&out)
+	var why footnotes
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	_, err := table.Write(r.cells(&why))
+	if err := errors.Join(err, table.Flush()); err != nil {
+		return fmt.Errorf("the table could not be laid out: %w", err)
+	}
+	fmt.Fprintln(&out)
+	why.write(&out)
+	fmt.Fprintf(&out, "Ratios are procpool divided by the comparison: above 1 is better for what should be high (per s, GB/s), below 1 for everything else.\n"+
+		"Values are medians of alternating rounds, a ratio the median over the pairs of rounds. The run took %.0f s.\n", r.Seconds)
+	if _, err := out.WriteTo(w); err != nil {
+		return fmt.Errorf("the table could not be printed: %w", err)
+	}
+	return nil
+}
+
+// cells are the table's lines, with tabs between the columns. What is said once
+// is not repeated in the lines below it.
+func (r *report) cells(why *footnotes) []byte {
+	var out bytes.Buffer
+	fmt.Fprintln(&out, "what\tprocpool\tunit\tcompared with\tits value\tratio\ttarget\tmet?")
+	fmt.Fprintln(&out, "----\t--------\t----\t-------------\t---------\t-----\t------\t----")
 	last := ""
 	for _, row := range r.Rows {
 		what := row.What
@@ -60,19 +79,10 @@ func (r *report) writeTable(w io.Writer) error {
 		if target == "" {
 			target = "-"
 		}
-		fmt.Fprintln(table, strings.Join([]string{what, row.Procpool.text(why), row.Unit, name, theirs, ratio, target, string(row.Met)}, "\t"))
+		columns := []string{what, row.Procpool.text(why), row.Unit, name, theirs, ratio, target, string(row.Met)}
+		fmt.Fprintln(&out, strings.Join(columns, "\t"))
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("the table could not be printed: %w", err)
-	}
-	fmt.Fprintln(w)
-	why.write(w)
-	_, err := fmt.Fprintf(w, "Ratios are procpool divided by the comparison: above 1 is better for what should be high (per s, GB/s), below 1 for everything else.\n"+
-		"Values are medians of alternating rounds, a ratio the median over the pairs of rounds. The run took %.0f s.\n", r.Seconds)
-	if err != nil {
-		return fmt.Errorf("the table could not be printed: %w", err)
-	}
-	return nil
+	return out.Bytes()
 }
 
 // text is the value for the table, or a mark that leads to the reason.
@@ -86,8 +96,6 @@ func (c cell) text(why *footnotes) string {
 // footnotes numbers the reasons for which something was not measured: they
 // are sentences, too long for a column.
 type footnotes struct{ reasons []string }
-
-func newFootnotes() *footnotes { return &footnotes{} }
 
 // mark returns what stands in the column. Reasons of a few words stand there
 // themselves.
@@ -104,9 +112,9 @@ func (f *footnotes) mark(reason string) string {
 	return fmt.Sprintf("[%d]", len(f.reasons))
 }
 
-func (f *footnotes) write(w io.Writer) {
+func (f *footnotes) write(out *bytes.Buffer) {
 	for i, reason := range f.reasons {
-		fmt.Fprintf(w, "[%d] %s\n", i+1, strings.Join(strings.Fields(reason), " "))
+		fmt.Fprintf(out, "[%d] %s\n", i+1, strings.Join(strings.Fields(reason), " "))
 	}
 }
 

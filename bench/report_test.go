@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"regexp"
 	"slices"
@@ -178,8 +179,9 @@ func TestMeasureToTable(t *testing.T) {
 			},
 		}},
 	}
-	var progress bytes.Buffer
-	r := report{Format: formatVersion, Commit: "abc", Rows: m.rows(m.run(t.Context(), regexp.MustCompile(""), &progress))}
+	var progress strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&progress, format+"\n", args...) }
+	r := report{Format: formatVersion, Commit: "abc", Rows: m.rows(m.run(t.Context(), regexp.MustCompile(""), say))}
 	if closed != 3 {
 		t.Errorf("%d of the 3 opened sides were closed", closed)
 	}

@@ -83,11 +83,15 @@ func openPoolEcho(ctx context.Context, count, size int) (subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	return poolEcho(p, count, size), nil
+}
+
+func poolEcho(p pool, count, size int) *echoRun {
 	payload := make([]byte, size)
 	return &echoRun{count: count, size: size, close: p.Close, echo: func(ctx context.Context) (int, error) {
 		back, err := echo.Call(ctx, p, payload)
 		return len(back), err
-	}}, nil
+	}}
 }
 
 func openSocketEcho(ctx context.Context, count, size int) (subject, error) {
