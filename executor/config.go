@@ -1,0 +1,216 @@
+package executor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Config says how a pool is to be. The zero value works: one worker for each
+// CPU, running this program again.
+type Config struct {
+	// Workers is how many worker processes the pool keeps; 0 means one for
+	// each CPU that the program may use (runtime.GOMAXPROCS).
+	Workers int
+	// Command is what a worker runs; the zero value is this program again.
+	Command Command
+	// Env is the workers' environment as KEY=VALUE, in place of the host's;
+	// nil means the host's. Variables that begin with PLUGIN_ or PROCPOOL_ are
+	// dropped in either case.
+	Env []string
+	// Dir is the workers' working directory; empty means the host's.
+	Dir string
+
+	// QueueSize bounds how many calls wait for a worker; 0 means 16,384. A
+	// submitter blocks when it is reached, or with procpool.NoWait is
+	// refused. The items of a Map that travel together count as one, and are
+	// bounded by the Map's window.
+	QueueSize int
+	// QueueBytes bounds the encoded arguments of the calls that wait, in
+	// bytes; 0 means 256 MiB. An empty queue takes any one call.
+	QueueBytes int64
+	// MaxPayload bounds one encoded argument or result, in bytes; 0 means
+	// 256 MiB. A call beyond it fails with procpool.ErrTooLarge.
+	MaxPayload int64
+
+	// CancelGrace is how long a cancelled call may go on before its worker is
+	// killed and replaced; 0 means one second.
+	CancelGrace time.Duration
+	// StartTimeout is how long a worker may take until it is ready; 0 means
+	// 30 seconds.
+	StartTimeout time.Duration
+
+	// MemoryLimit is a hard limit for the memory of each worker and its
+	// children, in bytes; 0 means none. A worker that passes it dies, and its
+	// call fails with a *procpool.CrashError whose OOM is set. Where the host
+	// lets the pool use cgroup v2 that is what enforces it; else the kernel's
+	// limit on private memory (RLIMIT_DATA), and a watch over the resident
+	// memory of the process tree. Linux only.
+	MemoryLimit int64
+	// ThreadsPerWorker is how many CPUs a worker is meant to use: it sets
+	// GOMAXPROCS and the variables that numeric libraries read
+	// (OMP_NUM_THREADS and the like), unless Env sets them. 0 means the
+	// host's CPUs divided by Workers, at least 1.
+	ThreadsPerWorker int
+
+	// Output gets what the workers print on their standard output and error,
+	// line by line, each with the worker's number and the task that runs in
+	// it before it; nil means os.Stderr, io.Discard drops it all. A writer
+	// that is too slow loses lines, which Stats counts, and holds up nobody.
+	Output io.Writer
+	// OnEvent is called when a worker becomes ready, fails to start or exits:
+	// one call at a time, in order, on a goroutine of the pool's.
+	OnEvent func(Event)
+
+	// SocketDir is where each worker gets a private directory for its socket
+	// while it starts; empty means the system's temporary directory, or a
+	// shorter path where that would be too long for a socket.
+	SocketDir string
+	// AutoMTLS encrypts the connections to the workers, with certificates
+	// made for each start. It is off by default: the private directory and
+	// the check of the peer keep others out as well, and it makes a start
+	// about six times as long.
+	AutoMTLS bool
+	// NoPolling keeps the pool from polling for the replies of very short
+	// calls. Polling halves their round trip and costs CPU time while such
+	// calls are in flight.
+	NoPolling bool
+}
+
+// Command is a program for workers to run.
+type Command struct {
+	path string
+	args []string
+}
+
+// Program makes a Command of a program's name or path and its arguments. A name
+// without a slash is looked up in PATH when the pool is made.
+func Program(path string, args ...string) Command {
+	return Command{path: path, args: args}
+}
+
+// String returns the command line; "this program" for the zero value.
+func (c Command) String() string {
+	if c.path == "" {
+		return "this program"
+	}
+	return strings.Join(append([]string{c.path}, c.args...), " ")
+}
+
+const (
+	defaultQueueSize    = 16 << 10
+	defaultQueueBytes   = 256 << 20
+	defaultMaxPayload   = 256 << 20
+	defaultCancelGrace  = time.Second
+	defaultStartTimeout = 30 * time.Second
+	maxWorkers          = 4096
+	largestPayload      = 1 << 30
+)
+
+// withDefaults returns c with its zero fields replaced, or an error that names
+// the field that is wrong.
+func (c Config) withDefaults() (Config, error) {
+	for _, f := range []struct {
+		name  string
+		value int64
+		unit  string
+	}{
+		{"Workers", int64(c.Workers), ""},
+		{"QueueSize", int64(c.QueueSize), ""},
+		{"QueueBytes", c.QueueBytes, " bytes"},
+		{"MaxPayload", c.MaxPayload, " bytes"},
+		{"CancelGrace", int64(c.CancelGrace), " ns"},
+		{"StartTimeout", int64(c.StartTimeout), " ns"},
+		{"MemoryLimit", c.MemoryLimit, " bytes"},
+		{"ThreadsPerWorker", int64(c.ThreadsPerWorker), ""},
+	} {
+		if f.value < 0 {
+			return c, fmt.Errorf("procpool: Config.%s is %d%s: it can't be negative, 0 means the default", f.name, f.value, f.unit)
+		}
+	}
+	if c.Workers > maxWorkers {
+		return c, fmt.Errorf("procpool: Config.Workers is %d: at most %d processes make sense in one pool", c.Workers, maxWorkers)
+	}
+	if c.MaxPayload > largestPayload {
+		return c, fmt.Errorf("procpool: Config.MaxPayload is %d bytes: at most %d fit into one message", c.MaxPayload, int64(largestPayload))
+	}
+	if c.MemoryLimit > 0 && c.MemoryLimit < leastMemory {
+		return c, fmt.Errorf("procpool: Config.MemoryLimit is %d bytes: no worker starts with less than %d", c.MemoryLimit, int64(leastMemory))
+	}
+	for _, entry := range c.Env {
+		if i := strings.IndexByte(entry, '='); i <= 0 || strings.IndexByte(entry, 0) >= 0 {
+			return c, fmt.Errorf("procpool: Config.Env has the entry %q: each is KEY=VALUE without a NUL", entry)
+		}
+	}
+	cpus := runtime.GOMAXPROCS(0)
+	setDefault(&c.Workers, cpus)
+	setDefault(&c.QueueSize, defaultQueueSize)
+	setDefault(&c.QueueBytes, defaultQueueBytes)
+	setDefault(&c.MaxPayload, defaultMaxPayload)
+	setDefault(&c.CancelGrace, defaultCancelGrace)
+	setDefault(&c.StartTimeout, defaultStartTimeout)
+	setDefault(&c.ThreadsPerWorker, max(cpus/c.Workers, 1))
+	if c.Output == nil {
+		c.Output = os.Stderr
+	}
+	return c, nil
+}
+
+// leastMemory is below what a worker's runtime needs to say hello.
+const leastMemory = 8 << 20
+
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// resolve finds the program's file, so that a mistyped name is an error at once
+// and a later change of PATH or of the working directory changes nothing.
+func (c Command) resolve(dir string) (string, error) {
+	if strings.ContainsRune(c.path, filepath.Separator) {
+		if dir != "" && !filepath.IsAbs(c.path) {
+			return filepath.Abs(filepath.Join(dir, c.path))
+		}
+		return filepath.Abs(c.path)
+	}
+	return exec.LookPath(c.path)
+}
+
+// threadVariables are read by the Go runtime and by numeric libraries to decide
+// how many threads to start. Without them N workers start N times CPUs.
+var threadVariables = []string{
+	"GOMAXPROCS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+	"BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+}
+
+// withThreads returns env with the thread variables set to n, except those that
+// keep names as set on purpose.
+func withThreads(env []string, n int, keep []string) []string {
+	kept := make(map[string]bool, len(keep))
+	for _, entry := range keep {
+		name, _, _ := strings.Cut(entry, "=")
+		kept[name] = true
+	}
+	ours := make(map[string]bool, len(threadVariables))
+	for _, name := range threadVariables {
+		ours[name] = !kept[name]
+	}
+	out := make([]string, 0, len(env)+len(threadVariables))
+	for _, entry := range env {
+		if name, _, _ := strings.Cut(entry, "="); !ours[name] {
+			out = append(out, entry)
+		}
+	}
+	for _, name := range threadVariables {
+		if ours[name] {
+			out = append(out, fmt.Sprintf("%s=%d", name, n))
+		}
+	}
+	return out
+}

@@ -1,0 +1,18 @@
+// Package executor is the host's side of procpool: a pool of worker processes
+// that takes calls.
+//
+// [New] starts a [Pool], which is a procpool.Executor: give it to the verbs of
+// the handles that procpool.Define and procpool.Remote make. By default the
+// workers are this program, run again; main must call workerproc.Init first.
+// With [Program] they are any program that speaks the worker contract.
+//
+// A worker that dies fails only the calls that it had started, with a
+// *procpool.CrashError, and is replaced at once. Calls that had been sent to it
+// and not started run elsewhere. The pool is bounded in what it queues and in
+// the memory of its workers where [Config] says so. After [Pool.Close] returns
+// no process, file, goroutine or descriptor of it is left.
+//
+// Linux has all of this. On macOS and Windows some of it is weaker; the fields
+// of [Config] say which are Linux only, and New fails with an error that matches
+// errors.ErrUnsupported rather than do less than was asked.
+package executor

@@ -1,0 +1,207 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/proc"
+	"github.com/procpool/procpool/internal/sched"
+	"github.com/procpool/procpool/internal/selfexec"
+	"github.com/procpool/procpool/internal/wire"
+)
+
+// Pool is a pool of worker processes. It is a procpool.Executor, safe for
+// concurrent use. A pool that is dropped without Close finishes the calls it has
+// and then closes itself.
+type Pool struct {
+	*core
+}
+
+var _ procpool.PackExecutor = (*Pool)(nil)
+
+// core is the pool without its handle, so that what runs for the pool does not
+// keep the handle alive.
+type core struct {
+	cfg     Config
+	path    string
+	args    []string
+	env     []string
+	sched   *sched.Scheduler
+	spawner *proc.Spawner
+	poller  *wire.Poller
+	output  *output
+
+	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
+	cancelStart context.CancelFunc
+	starts      sync.WaitGroup // launches in flight
+	first       chan error     // how the first start went
+	served      servedTasks
+
+	closing sync.Once
+	closed  chan struct{}
+}
+
+// New starts a pool. It returns when the first worker is ready; the others start
+// behind it. ctx bounds that start only, not the pool's life. When the first
+// worker can't be started the error is a *procpool.StartError, and nothing is
+// left behind.
+func New(ctx context.Context, cfg Config) (*Pool, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &core{cfg: cfg, first: make(chan error, 1), closed: make(chan struct{})}
+	if err := c.chooseProgram(); err != nil {
+		return nil, err
+	}
+	c.startCtx, c.cancelStart = context.WithCancel(context.Background())
+	c.spawner = proc.NewSpawner()
+	if !cfg.NoPolling {
+		c.poller = wire.NewPoller(pollers())
+	}
+	c.output = newOutput(cfg.Output)
+	c.sched = sched.New(sched.Config{
+		Workers: cfg.Workers, QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes, MaxPayload: cfg.MaxPayload,
+		CancelGrace: cfg.CancelGrace, Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent),
+	})
+	c.sched.Grow(1)
+	select {
+	case err = <-c.first:
+	case <-ctx.Done():
+		c.cancelStart()
+		if err = <-c.first; err != nil {
+			err = &procpool.StartError{Command: c.commandLine(), Reason: "the context given to New ended first", ExitCode: -1, Err: context.Cause(ctx)}
+		}
+	}
+	if err != nil {
+		_ = c.close()
+		return nil, err
+	}
+	c.sched.Grow(cfg.Workers - 1)
+	pool := &Pool{c}
+	runtime.AddCleanup(pool, func(c *core) { go c.abandon() }, c)
+	return pool, nil
+}
+
+// pollers is how many connections may poll at the same time: a poller takes a
+// CPU from everything else.
+func pollers() int {
+	return max(1, min(runtime.GOMAXPROCS(0)-1, runtime.NumCPU()/2))
+}
+
+// chooseProgram decides what a worker runs, and refuses where running it would
+// never end.
+func (c *core) chooseProgram() error {
+	base := c.cfg.Env
+	if base == nil {
+		base = os.Environ()
+	}
+	self := c.cfg.Command.path == ""
+	if depth := selfexec.Depth(); depth >= selfexec.MaxDepth {
+		return &procpool.StartError{ExitCode: -1, Reason: fmt.Sprintf(
+			"pools are nested %d deep already, and each level multiplies the processes: submit to the outer pool instead", depth)}
+	}
+	c.env = withThreads(selfexec.WorkerEnv(base, self), c.cfg.ThreadsPerWorker, c.cfg.Env)
+	if !self {
+		path, err := c.cfg.Command.resolve(c.cfg.Dir)
+		if err != nil {
+			return &procpool.StartError{
+				Command: append([]string{c.cfg.Command.path}, c.cfg.Command.args...), ExitCode: -1,
+				Reason: "the program was not found", Err: err,
+			}
+		}
+		c.path, c.args = path, append([]string{c.cfg.Command.path}, c.cfg.Command.args...)
+		return nil
+	}
+	if !selfexec.InitCalled() {
+		return &procpool.StartError{ExitCode: -1, Reason: "workers are to run this program again, but it has not called workerproc.Init: " +
+			"call workerproc.Init(tasks...) as the first line of main, or procpooltest.Main from TestMain, before executor.New " +
+			"(without it each worker would start workers of its own)"}
+	}
+	var err error
+	if c.path, c.args, err = selfexec.Executable(); err != nil {
+		return &procpool.StartError{ExitCode: -1, Reason: "this program's own file can't be found", Err: err}
+	}
+	return nil
+}
+
+func (c *core) commandLine() []string {
+	if c.cfg.Command.path != "" {
+		return c.args
+	}
+	return append([]string{c.path}, c.args[1:]...)
+}
+
+// Enqueue takes calls; see procpool.Executor. Programs use the verbs of their
+// handles instead.
+func (c *core) Enqueue(ctx context.Context, first *procpool.Call, n int) {
+	c.sched.Enqueue(ctx, first, n)
+}
+
+// TakesPacks reports that the pool takes packs; see procpool.PackExecutor.
+func (c *core) TakesPacks() bool { return true }
+
+// Shutdown takes no more calls, waits until those it has are done, and closes the
+// pool. When ctx ends first it kills what still runs and returns an error that
+// wraps the context's cause and says what was given up.
+func (c *core) Shutdown(ctx context.Context) error {
+	select {
+	case <-c.sched.Drain():
+	case <-c.closed:
+		return nil
+	case <-ctx.Done():
+		running, queued := c.close()
+		return fmt.Errorf("procpool: shutdown ended before the work did; %d running and %d queued calls were given up: %w",
+			running, queued, context.Cause(ctx))
+	}
+	// The workers have nothing to do: they get the chance to leave by
+	// themselves, so that they can flush what they hold.
+	timer := time.NewTimer(leaveTime)
+	defer timer.Stop()
+	select {
+	case <-c.sched.Stop():
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	c.close()
+	return nil
+}
+
+// leaveTime is how long an idle worker that was asked to leave may take.
+const leaveTime = 2 * time.Second
+
+// Close ends the pool now: calls that have not ended fail with
+// procpool.ErrClosed and their workers are killed. No process, socket,
+// goroutine or descriptor of the pool is left when it returns. Close may be
+// called at any moment, from any goroutine, and again; the error is always nil.
+func (c *core) Close() error {
+	c.close()
+	return nil
+}
+
+func (c *core) close() (running, queued int) {
+	c.closing.Do(func() {
+		c.cancelStart()
+		var gone <-chan struct{}
+		gone, running, queued = c.sched.Kill()
+		<-gone
+		c.starts.Wait()
+		c.spawner.Close()
+		c.output.close()
+		c.sched.WaitEvents()
+		close(c.closed)
+	})
+	<-c.closed
+	return running, queued
+}
+
+// abandon ends a pool that nobody holds any more, once its calls are done.
+func (c *core) abandon() {
+	<-c.sched.Drain()
+	c.close()
+}
