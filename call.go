@@ -1,7 +1,7 @@
 package procpool
 
 import (
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -162,9 +162,7 @@ func (c *Call) Finish(reply []byte, err error) bool {
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false
 	}
-	if te, ok := err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
-		te.sentinel = c.spec.sentinel(te.Code)
-	}
+	c.spec.identify(err)
 	c.reply, c.err = reply, err
 	c.publish()
 	return true
@@ -208,14 +206,18 @@ func (c *Call) Record(s State) CallInfo {
 	}
 }
 
-// A waiter waits for a call's end. Waiters form a stack that only grows until
+// A waiter waits for a call's end. Waiters form a stack, the newest first, until
 // the end swaps doneMark in.
 type waiter struct {
 	next *waiter
-	ch   chan struct{} // closed at the end
-	wake chan struct{} // of capacity 1: gets a token at the end
-	fn   func()        // trusted, does not block; runs on the finishing goroutine
-	user func()        // the user's: runs on a goroutine of its own
+	left atomic.Bool // nobody waits here any more
+
+	// One of these is set.
+	ch    chan struct{} // closed at the end
+	ended chan<- int    // gets index at the end; has room for it
+	fn    func()        // the user's: runs on a goroutine of its own
+
+	index int
 }
 
 // doneMark stands in Call.waiters once the call is done.
@@ -227,7 +229,9 @@ var closedChan = func() chan struct{} {
 	return ch
 }()
 
-// addWaiter reports false when the call is done already.
+// addWaiter reports false when the call is done already. It drops the waiters on
+// top of the stack that were left, so that asking again and again with a short
+// patience piles up nothing.
 func (c *Call) addWaiter(w *waiter) bool {
 	for {
 		head := c.waiters.Load()
@@ -235,6 +239,9 @@ func (c *Call) addWaiter(w *waiter) bool {
 			return false
 		}
 		w.next = head
+		for w.next != nil && w.next.left.Load() {
+			w.next = w.next.next
+		}
 		if c.waiters.CompareAndSwap(head, w) {
 			return true
 		}
@@ -243,34 +250,25 @@ func (c *Call) addWaiter(w *waiter) bool {
 
 func wake(w *waiter) {
 	var callbacks []func()
-	for w != nil {
-		next := w.next // a pooled waiter may be reused once it has its token
+	for ; w != nil; w = w.next {
 		switch {
 		case w.ch != nil:
 			close(w.ch)
-		case w.wake != nil:
-			w.wake <- struct{}{}
-		case w.fn != nil:
-			w.fn()
+		case w.ended != nil:
+			w.ended <- w.index
 		default:
-			callbacks = append(callbacks, w.user)
+			callbacks = append(callbacks, w.fn)
 		}
-		w = next
 	}
 	if callbacks != nil {
-		go func() {
-			// The stack holds the newest first.
-			for i := len(callbacks) - 1; i >= 0; i-- {
-				runCallback(callbacks[i])
-			}
-		}()
+		slices.Reverse(callbacks) // into the order in which they were given
+		go runCallbacks(callbacks)
 	}
 }
 
-// tokens holds waiters with their channel for those who block in Result, so that
-// a wait costs no allocation.
-var tokens = sync.Pool{New: func() any { return &waiter{wake: make(chan struct{}, 1)} }}
-
+// doneChan returns the channel that all who wait for the call share. It is made
+// for the first of them, and not kept in a pool: a channel that was made in a
+// testing/synctest bubble must not be used outside.
 func (c *Call) doneChan() <-chan struct{} {
 	for w := c.waiters.Load(); w != nil && w != doneMark; w = w.next {
 		if w.ch != nil {

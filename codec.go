@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 )
 
 // A Codec turns values into bytes and back. Its name travels with each call, so
@@ -24,7 +26,9 @@ type Codec interface {
 var (
 	// CBOR is the default: compact, typed, known in every language (RFC 8949).
 	// Nesting deeper than 64 and more than 16 million elements in one
-	// array or map are refused, and so are duplicate map keys.
+	// array or map are refused, and so are duplicate map keys. A string
+	// comes back as it was even if it is not UTF-8, but workers in other
+	// languages may refuse it.
 	CBOR Codec = cborCodec{}
 	// JSON is for people, curl and tools.
 	JSON Codec = jsonCodec{}
@@ -115,15 +119,15 @@ func decode[T any](s *spec, op string, data []byte) (T, error) {
 	return decodeSlow[T](s, op, data)
 }
 
-func decodeSlow[T any](s *spec, op string, data []byte) (_ T, err error) {
+func decodeSlow[T any](s *spec, op string, data []byte) (result T, err error) {
 	v := new(T)
 	defer func() {
 		if p := recover(); p != nil {
-			err = &CodecError{Task: s.name, Codec: s.codecName, Op: op, Err: fmt.Errorf("decoding %T panicked: %s", *v, panicText(p))}
+			err = &CodecError{Task: s.name, Codec: s.codecName, Op: op, Err: fmt.Errorf("decoding %s panicked: %s", reflect.TypeFor[T](), panicText(p))}
 		}
 	}()
 	if err := s.codec.Decode(data, v); err != nil {
-		return *new(T), &CodecError{Task: s.name, Codec: s.codecName, Op: op, Err: err}
+		return result, &CodecError{Task: s.name, Codec: s.codecName, Op: op, Err: err}
 	}
 	return *v, nil
 }
@@ -134,7 +138,7 @@ func decodeReply[T any](s *spec, data []byte) (T, error) {
 	if _, ok := s.codec.(rawCodec); ok {
 		var v T
 		if p, ok := any(&v).(*[]byte); ok {
-			*p = data
+			*p = slices.Clip(data) // appending to it must not write into another's reply
 			return v, nil
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"reflect"
-	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -27,7 +26,10 @@ func (cborCodec) Append(dst []byte, v any) ([]byte, error) {
 func (cborCodec) Decode(data []byte, v any) error { return cborDecoding.Unmarshal(data, v) }
 
 var cborEncoding = must(cbor.EncOptions{
-	ShortestFloat: cbor.ShortestFloatNone, // a Go float64 stays a float64 in every language
+	// A Go float64 stays a float64 in every language, whatever its value.
+	ShortestFloat: cbor.ShortestFloatNone,
+	NaNConvert:    cbor.NaNConvertNone,
+	InfConvert:    cbor.InfConvertNone,
 	Time:          cbor.TimeRFC3339Nano,
 	TimeTag:       cbor.EncTagRequired,
 	IndefLength:   cbor.IndefLengthForbidden,
@@ -41,6 +43,7 @@ var cborDecoding = must(cbor.DecOptions{
 	IndefLength:      cbor.IndefLengthForbidden,
 	IntDec:           cbor.IntDecConvertSignedOrBigInt,
 	DefaultMapType:   reflect.TypeFor[map[string]any](),
+	UTF8:             cbor.UTF8DecodeInvalid, // a Go string, such as a file's name, may hold any bytes
 }.DecMode())
 
 func must[T any](v T, err error) T {
@@ -105,14 +108,8 @@ func appendScalar[T any](dst []byte, v T) ([]byte, bool) {
 		}
 		return append(dst, cborFalse), true
 	case float64:
-		if math.IsNaN(v) {
-			return dst, false
-		}
 		return binary.BigEndian.AppendUint64(append(dst, cborFloat), math.Float64bits(v)), true
 	case string:
-		if !utf8.ValidString(v) {
-			return dst, false
-		}
 		return append(appendHead(dst, majorText, uint64(len(v))), v...), true
 	case []byte:
 		if v == nil {
@@ -215,7 +212,7 @@ func decodeScalar[T any](data []byte, v *T) bool {
 		return true
 	case *string:
 		major, n, rest, ok := readHead(data)
-		if !ok || major != majorText || n != uint64(len(rest)) || !utf8.Valid(rest) {
+		if !ok || major != majorText || n != uint64(len(rest)) {
 			return false
 		}
 		*v = string(rest)

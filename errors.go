@@ -247,17 +247,18 @@ func (e *cancelError) Unwrap() []error {
 }
 
 // errorType, errorText, errorIs and panicText guard against values whose methods
-// panic: an error that can't be shown must not cost more than its text.
+// panic: an error that can't be shown must not cost more than its text. Texts are
+// made valid UTF-8, which is what can cross the boundary.
 
 func errorType(err error) string { return fmt.Sprintf("%T", err) }
 
 func errorText(err error) (text string) {
 	defer func() {
 		if p := recover(); p != nil {
-			text = fmt.Sprintf("(the Error method of %T panicked: %v)", err, p)
+			text = fmt.Sprintf("(the Error method of %T panicked: %s)", err, panicText(p))
 		}
 	}()
-	return err.Error()
+	return strings.ToValidUTF8(err.Error(), "\uFFFD")
 }
 
 func errorIs(err, target error) (is bool) {
@@ -276,7 +277,7 @@ func panicText(v any) (text string) {
 		}
 	}()
 	if err, ok := v.(error); ok {
-		return err.Error()
+		return strings.ToValidUTF8(err.Error(), "\uFFFD")
 	}
-	return fmt.Sprint(v)
+	return strings.ToValidUTF8(fmt.Sprint(v), "\uFFFD")
 }

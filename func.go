@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Func is a handle on a task: its name, and the types of its argument and its
@@ -32,11 +36,11 @@ type spec struct {
 	local     bool
 }
 
-func (s *spec) sentinel(code string) error {
-	if code == "" {
-		return nil
+// identify gives a task's error the sentinel that its code names here.
+func (s *spec) identify(err error) {
+	if te, ok := err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
+		te.sentinel = s.errors[te.Code]
 	}
-	return s.errors[code]
 }
 
 // Define makes a handle on a task and the task itself. name is what crosses the
@@ -73,8 +77,11 @@ func newFunc[In, Out any](verb, name string, opts []Option) *Func[In, Out] {
 	if name == "" {
 		panic("procpool: " + verb + ": a task needs a name")
 	}
+	if !utf8.ValidString(name) {
+		panic(fmt.Sprintf("procpool: %s(%q): a task's name is UTF-8 text", verb, name))
+	}
 	for _, r := range name {
-		if r <= ' ' || r == 0x7f {
+		if unicode.IsSpace(r) || unicode.IsControl(r) {
 			panic(fmt.Sprintf("procpool: %s(%q): a task's name holds no space or control character", verb, name))
 		}
 	}
@@ -91,6 +98,10 @@ func (s *spec) apply(opts []Option) {
 
 // Name returns the task's name.
 func (f *Func[In, Out]) Name() string { return f.spec.name }
+
+// Local reports whether the handle, or the one it is a copy of, was made by
+// [Define]: then it brings the function, and workers can serve it.
+func (f *Func[In, Out]) Local() bool { return f.spec.local }
 
 // With returns a copy of the handle with the options applied. It names the same
 // task.
@@ -128,11 +139,19 @@ func (f *Func[In, Out]) Submit(ctx context.Context, ex Executor, in In, opts ...
 		return future
 	}
 	c.payload = payload
-	if d, ok := ctx.Deadline(); ok {
-		c.deadline = d.UnixNano()
-	}
+	c.deadline = deadline(ctx)
 	ex.Enqueue(ctx, c, 1)
 	return future
+}
+
+// deadline returns when ctx ends by itself in Unix nanoseconds, 0 for never. What
+// an int64 can't hold, as of a timeout of math.MaxInt64, is as good as never.
+func deadline(ctx context.Context) int64 {
+	d, ok := ctx.Deadline()
+	if !ok || d.After(time.Unix(0, math.MaxInt64)) {
+		return 0
+	}
+	return d.UnixNano()
 }
 
 // Call submits a call and waits for its result. It is Submit followed by
@@ -207,12 +226,10 @@ func (s *spec) taskError(err error) error {
 	return te
 }
 
-func (s *spec) setErrors(m map[string]error) {
-	merged := maps.Clone(s.errors)
-	if merged == nil {
-		merged = make(map[string]error, len(m))
-	}
-	maps.Copy(merged, m)
+func (s *spec) addErrors(sentinels map[string]error) {
+	merged := make(map[string]error, len(s.errors)+len(sentinels))
+	maps.Copy(merged, s.errors)
+	maps.Copy(merged, sentinels)
 	s.errors = merged
 	s.errNames = slices.Sorted(maps.Keys(merged))
 }

@@ -22,9 +22,11 @@ func (f *Future[T]) Done() <-chan struct{} { return f.call.doneChan() }
 // cause, and the call goes on.
 func (f *Future[T]) Result(ctx context.Context) (T, error) {
 	if !f.call.Finished() {
-		if err := f.call.wait1(ctx); err != nil {
+		select {
+		case <-f.call.doneChan():
+		case <-ctx.Done():
 			var zero T
-			return zero, err
+			return zero, notDone(ctx, fmt.Sprintf("the call of task %q", f.call.spec.name))
 		}
 	}
 	return f.outcome()
@@ -33,7 +35,7 @@ func (f *Future[T]) Result(ctx context.Context) (T, error) {
 // await is Result for those whose context ends the call itself.
 func (f *Future[T]) await() (T, error) {
 	if !f.call.Finished() {
-		_ = f.call.wait1(context.Background())
+		<-f.call.doneChan()
 	}
 	return f.outcome()
 }
@@ -45,29 +47,6 @@ func (f *Future[T]) outcome() (T, error) {
 		return zero, c.err
 	}
 	return decodeReply[T](c.spec, c.reply)
-}
-
-// wait1 blocks until the call is done or ctx ends.
-func (c *Call) wait1(ctx context.Context) error {
-	w := tokens.Get().(*waiter)
-	if !c.addWaiter(w) {
-		tokens.Put(w)
-		return nil
-	}
-	if ctx.Done() == nil {
-		<-w.wake
-		tokens.Put(w)
-		return nil
-	}
-	select {
-	case <-w.wake:
-		tokens.Put(w)
-		return nil
-	case <-ctx.Done():
-		// The waiter stays linked and gets its token some day: it is lost
-		// to the pool of waiters.
-		return notDone(ctx, fmt.Sprintf("the call of task %q", c.spec.name))
-	}
 }
 
 func notDone(ctx context.Context, what string) error {
@@ -90,11 +69,25 @@ func (f *Future[T]) Cancel() bool {
 }
 
 // OnDone has fn called when the future is resolved: on a goroutine of its own,
-// or at once on the caller's when the future is resolved already. The functions
-// of one future are called one after the other in the order given. A panic in
-// one is logged with slog and harms nothing else.
+// which calls the functions given for one future one after the other in that
+// order; or at once, on the caller's goroutine, when the future is resolved
+// already. A panic in one is logged with slog and harms nothing else.
 func (f *Future[T]) OnDone(fn func()) {
-	if !f.call.addWaiter(&waiter{user: fn}) {
+	if !f.call.addWaiter(&waiter{fn: fn}) {
+		runCallback(fn)
+	}
+}
+
+func runCallbacks(fns []func()) {
+	next := 0
+	defer func() {
+		if next < len(fns) {
+			go runCallbacks(fns[next:]) // runtime.Goexit in one ends this goroutine
+		}
+	}()
+	for next < len(fns) {
+		fn := fns[next]
+		next++
 		runCallback(fn)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
 )
 
 // defaultWindow is how far Map runs ahead of its reader unless [Window] says
@@ -21,7 +22,8 @@ const defaultWindow = 1024
 // reader. Inputs of quick tasks travel many to a message, yet each is started,
 // blamed and cancelled by itself. When the reader leaves early the rest is
 // cancelled; Map returns once a pending pull of in returns. A panic in the
-// sequence in reaches the reader after the results of the inputs before it.
+// sequence in reaches the reader after the results of the inputs before it, or
+// when the reader leaves.
 //
 // Each use of the returned sequence runs the whole again.
 func (f *Func[In, Out]) Map(ctx context.Context, ex Executor, in iter.Seq[In]) iter.Seq2[Out, error] {
@@ -66,6 +68,7 @@ func (f *Func[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 	return func(yield func(Item[In, Out]) bool) {
 		m := newMapRun[In](ctx, ex, f.spec)
 		u := &unorderedResults[In]{flow: &m.flow}
+		m.commit = func() { m.current.inputs = append(m.current.inputs, m.value) }
 		m.deliver = func(p *mapPack[In]) func(int, []byte, error) {
 			return func(i int, reply []byte, err error) { u.put(p, i, reply, err) }
 		}
@@ -92,12 +95,12 @@ func endsMap(ctx context.Context, err error) bool {
 	if err == nil {
 		return false
 	}
-	if ctx.Err() != nil {
-		var ce *cancelError
-		return errors.As(err, &ce)
-	}
-	var start *StartError
-	return errors.Is(err, ErrClosed) || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrUnknownTask) || errors.As(err, &start)
+	var (
+		cancelled *cancelError
+		start     *StartError
+	)
+	return ctx.Err() != nil && errors.As(err, &cancelled) || errors.As(err, &start) ||
+		errors.Is(err, ErrClosed) || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrUnknownTask)
 }
 
 // mapRun is one run of Map: the goroutine that pulls inputs and submits them.
@@ -113,12 +116,12 @@ type mapRun[In any] struct {
 
 	fed     chan struct{} // closed when the feeder has left
 	current *mapPack[In]
-	value   In // the input being committed to the current pack
-	commit  func()
+	value   In     // the input being committed to the current pack
+	commit  func() // keeps value with its pack; nil where inputs are not asked for
 	scratch []byte
 }
 
-// mapPack is a pack with the inputs it was made of.
+// mapPack is a pack, with the inputs it was made of if they are asked for.
 type mapPack[In any] struct {
 	call   *Call
 	first  int
@@ -139,7 +142,6 @@ func newMapRun[In any](ctx context.Context, ex Executor, s *spec) *mapRun[In] {
 	if p, ok := ex.(PackExecutor); ok {
 		m.packing = p.TakesPacks()
 	}
-	m.commit = func() { m.current.inputs = append(m.current.inputs, m.value) }
 	return m
 }
 
@@ -147,35 +149,49 @@ func (m *mapRun[In]) start(in iter.Seq[In]) {
 	go func() {
 		defer close(m.fed)
 		n := 0
+		m.flow.died = true
 		defer func() {
-			m.flow.panicked = recover()
+			if m.flow.died {
+				m.flow.panicked = recover()
+			}
 			m.flow.end(n)
 		}()
-		m.flow.cut = true
-		if m.ctx.Err() != nil {
-			return
-		}
-		for v := range in {
-			if m.ctx.Err() != nil {
-				return
-			}
-			m.submit(n, v)
-			n++
-			if !m.flow.waitRoom(m.ctx, n) {
-				return
-			}
-		}
-		m.flow.cut = false
+		m.flow.cut = !m.feed(in, &n)
+		m.flow.died = false
 	}()
 }
 
-// stop cancels what is left and waits for the feeder.
+// feed submits the inputs and counts them in n. It reports false when the context
+// ended first.
+func (m *mapRun[In]) feed(in iter.Seq[In], n *int) bool {
+	if m.ctx.Err() != nil {
+		return false
+	}
+	for v := range in {
+		if m.ctx.Err() != nil {
+			return false
+		}
+		m.submit(*n, v)
+		*n++
+		if !m.flow.waitRoom(m.ctx, *n) {
+			return false
+		}
+	}
+	return true
+}
+
+// stop cancels what is left and waits for the feeder. What ended the input
+// sequence's goroutine ends its reader's.
 func (m *mapRun[In]) stop() {
 	m.cancel()
 	<-m.fed
-	if p := m.flow.panicked; p != nil {
-		panic(p) // the input sequence's own panic, on its reader's goroutine
+	if !m.flow.died {
+		return
 	}
+	if m.flow.panicked == nil {
+		runtime.Goexit()
+	}
+	panic(m.flow.panicked)
 }
 
 func (m *mapRun[In]) submit(n int, v In) {
@@ -196,9 +212,7 @@ func (m *mapRun[In]) submit(n int, v In) {
 		m.current = nil
 		return
 	}
-	if d, ok := m.ctx.Deadline(); ok {
-		p.call.deadline = d.UnixNano()
-	}
+	p.call.deadline = deadline(m.ctx)
 	if !m.packing {
 		p.call.Seal()
 		m.current = nil

@@ -14,11 +14,12 @@ type flow struct {
 	window int
 	taken  atomic.Int64 // results that the reader has taken
 
-	// Written before total: whether the feeder left before the input's end,
-	// and the input's panic.
-	cut      bool
-	panicked any
-	total    atomic.Int64 // inputs there are, once known
+	// Written before total: whether the context ended before the input,
+	// whether the input ended its goroutine, and with what panic if it was
+	// not runtime.Goexit.
+	cut, died bool
+	panicked  any
+	total     atomic.Int64 // inputs there are, once known
 
 	blockedAt atomic.Int64 // the input that the feeder waits to pull, 0 for none
 	room      chan struct{}
@@ -100,7 +101,7 @@ func (f *flow) cancelled(ctx context.Context) error {
 // lastWord is what the reader gets when all there is was taken: nothing, or the
 // error of the context that cut the input short.
 func (f *flow) lastWord(ctx context.Context) (err error, more bool) { //nolint:revive,staticcheck // err is a value here
-	if f.cut && f.panicked == nil && ctx.Err() != nil {
+	if f.cut && ctx.Err() != nil {
 		return f.cancelled(ctx), true
 	}
 	return nil, false
@@ -157,6 +158,7 @@ type unorderedResults[In any] struct {
 	arrived []unorderedResult[In]
 
 	batch []unorderedResult[In] // the reader's
+	read  int                   // of batch
 	taken int64
 }
 
@@ -184,10 +186,11 @@ func (u *unorderedResults[In]) there() bool {
 
 // next returns the next outcome; false at the end.
 func (u *unorderedResults[In]) next(ctx context.Context) (unorderedResult[In], bool) {
-	for len(u.batch) == 0 {
+	for u.read == len(u.batch) {
 		u.mu.Lock()
-		u.batch, u.arrived = u.arrived, u.batch
+		u.batch, u.arrived = u.arrived, u.batch[:0]
 		u.mu.Unlock()
+		u.read = 0
 		if len(u.batch) > 0 {
 			break
 		}
@@ -199,9 +202,9 @@ func (u *unorderedResults[In]) next(ctx context.Context) (unorderedResult[In], b
 			return unorderedResult[In]{index: -1, err: u.flow.cancelled(ctx)}, true
 		}
 	}
-	r := u.batch[0]
-	u.batch[0] = unorderedResult[In]{}
-	u.batch = u.batch[1:]
+	r := u.batch[u.read]
+	u.batch[u.read] = unorderedResult[In]{}
+	u.read++
 	u.taken++
 	u.flow.took()
 	return r, true

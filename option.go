@@ -5,6 +5,9 @@ import (
 	"maps"
 )
 
+// maxWindow bounds [Window], since the places of a window are made at once.
+const maxWindow = 1 << 20
+
 // An Option changes how calls are made. Options are given to [Define] and
 // [Remote], to With for a changed copy of a handle, and to Submit and Call for
 // one call.
@@ -22,35 +25,48 @@ func NoWait() Option { return optionFunc(func(s *spec) { s.noWait = true }) }
 // sides must know it: give it where the task is defined, or choose one of
 // [CBOR] and [JSON], which every Go task accepts.
 func WithCodec(c Codec) Option {
+	if c == nil {
+		panic("procpool: WithCodec(nil): choose CBOR, JSON, Raw or a codec of your own")
+	}
 	return optionFunc(func(s *spec) { s.codec, s.codecName = c, c.Name() })
 }
 
 // Window bounds how far Map and MapUnordered run ahead of their reader: at most
 // n inputs have been pulled whose results were not yet taken. The default is
-// 1024. It panics when n is below 1. Other verbs ignore it.
+// 1024, the most a million (1 << 20). It panics when n is below 1. Other verbs
+// ignore it.
 func Window(n int) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("procpool: Window(%d): a window holds at least one input", n))
 	}
+	n = min(n, maxWindow)
 	return optionFunc(func(s *spec) { s.window = n })
 }
 
 // Errors names sentinel errors that keep their identity across the boundary:
 // where the task returns an error that matches one of them, the *TaskError on
 // the caller's side matches it too. Both sides must name it alike, which a
-// handle made by [Define] does. Entries are added to those given before.
+// handle made by [Define] does. Entries are added to those given before; where
+// an error matches several, the name that sorts first wins. It panics when a name
+// is empty or an error nil.
 func Errors(sentinels map[string]error) Option {
-	return optionFunc(func(s *spec) { s.setErrors(sentinels) })
+	for name, err := range sentinels {
+		if name == "" || err == nil {
+			panic(fmt.Sprintf("procpool: Errors(%q: %v): a sentinel is an error with a name", name, err))
+		}
+	}
+	sentinels = maps.Clone(sentinels)
+	return optionFunc(func(s *spec) { s.addErrors(sentinels) })
 }
 
 // Metadata adds entries to the small map of strings that travels with a call,
-// where the task reads it with [MetadataFrom]: a trace context, a tenant.
+// where the task reads it with [MetadataFrom]: a trace context, a tenant. Later
+// entries replace earlier ones of the same name.
 func Metadata(entries map[string]string) Option {
+	entries = maps.Clone(entries)
 	return optionFunc(func(s *spec) {
-		merged := maps.Clone(s.metadata)
-		if merged == nil {
-			merged = make(map[string]string, len(entries))
-		}
+		merged := make(map[string]string, len(s.metadata)+len(entries))
+		maps.Copy(merged, s.metadata)
 		maps.Copy(merged, entries)
 		s.metadata = merged
 	})

@@ -28,8 +28,9 @@ func newPack(s *spec, first int, done func(int, []byte, error)) *Call {
 	return &Call{spec: s, pack: &pack{first: first, done: done}}
 }
 
-// appendItem adds an encoded item to the pack and calls commit, with the pack
-// still locked; it reports false when the pack is sealed or full.
+// appendItem adds an encoded item to the pack and calls commit, which may be
+// nil, with the pack still locked; it reports false when the pack is sealed or
+// full.
 func (c *Call) appendItem(item []byte, commit func()) bool {
 	p := c.pack
 	p.mu.Lock()
@@ -41,7 +42,9 @@ func (c *Call) appendItem(item []byte, commit func()) bool {
 	p.sizes = append(p.sizes, uint32(len(item)))
 	p.finished = append(p.finished, false)
 	p.open++
-	commit()
+	if commit != nil {
+		commit()
+	}
 	return true
 }
 
@@ -122,7 +125,8 @@ func (c *Call) FinishItem(i int, reply []byte, err error) bool {
 	p.open--
 	last := p.open == 0
 	p.mu.Unlock()
-	p.deliver(c, i, reply, err)
+	c.spec.identify(err)
+	p.done(p.first+i, reply, err)
 	if last && c.claimed.CompareAndSwap(false, true) {
 		c.publish()
 	}
@@ -140,13 +144,6 @@ func (c *Call) ItemFinished(i int) bool {
 	return p.finished[i]
 }
 
-func (p *pack) deliver(c *Call, i int, reply []byte, err error) {
-	if te, ok := err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
-		te.sentinel = c.spec.sentinel(te.Code)
-	}
-	p.done(p.first+i, reply, err)
-}
-
 func (p *pack) finishRest(c *Call, reply []byte, err error) bool {
 	p.mu.Lock()
 	p.sealed = true
@@ -159,8 +156,9 @@ func (p *pack) finishRest(c *Call, reply []byte, err error) bool {
 	}
 	p.open = 0
 	p.mu.Unlock()
+	c.spec.identify(err) // once, before the first item's reader sees it
 	for _, i := range rest {
-		p.deliver(c, i, reply, err)
+		p.done(p.first+i, reply, err)
 	}
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false

@@ -28,47 +28,30 @@ const (
 
 // arrivals hears of the end of calls, each once, in the order of their ends.
 type arrivals struct {
-	calls []*Call // distinct
-	ended chan int
+	calls   []*Call // distinct
+	waiters []waiter
+	ended   chan int
 }
 
-func watch(fs []*Call) *arrivals {
-	seen := make(map[*Call]bool, len(fs))
-	a := &arrivals{}
-	for _, c := range fs {
+func watch(calls []*Call) *arrivals {
+	a := &arrivals{calls: make([]*Call, 0, len(calls))}
+	seen := make(map[*Call]bool, len(calls))
+	for _, c := range calls {
 		if !seen[c] {
 			seen[c] = true
 			a.calls = append(a.calls, c)
 		}
 	}
 	a.ended = make(chan int, len(a.calls))
+	a.waiters = make([]waiter, len(a.calls))
 	for i, c := range a.calls {
-		if !c.addWaiter(&waiter{fn: func() { a.ended <- i }}) {
+		w := &a.waiters[i]
+		w.ended, w.index = a.ended, i
+		if !c.addWaiter(w) {
 			a.ended <- i
 		}
 	}
 	return a
-}
-
-// AsCompleted yields the futures as they are resolved, those that already are
-// first. A future given twice is yielded once. It ends when all were yielded,
-// or when ctx ends: ask ctx.Err which it was.
-func AsCompleted[T any](ctx context.Context, fs ...*Future[T]) iter.Seq[*Future[T]] {
-	return func(yield func(*Future[T]) bool) {
-		calls := make([]*Call, len(fs))
-		owner := make(map[*Call]*Future[T], len(fs))
-		for i, f := range fs {
-			calls[i] = &f.call
-			owner[&f.call] = f
-		}
-		a := watch(calls)
-		for range a.calls {
-			i, ok := a.next(ctx)
-			if !ok || !yield(owner[a.calls[i]]) {
-				return
-			}
-		}
-	}
 }
 
 // next returns the next call that ended; what has ended wins over ctx.
@@ -86,6 +69,39 @@ func (a *arrivals) next(ctx context.Context) (int, bool) {
 	}
 }
 
+// leave says that nobody listens any more.
+func (a *arrivals) leave() {
+	for i := range a.waiters {
+		a.waiters[i].left.Store(true)
+	}
+}
+
+func (a *arrivals) notDone(ctx context.Context, arrived int) error {
+	return notDone(ctx, fmt.Sprintf("%d (of %d) unfinished futures", len(a.calls)-arrived, len(a.calls)))
+}
+
+// AsCompleted yields the futures as they are resolved, those that already are
+// first. A future given twice is yielded once. It ends when all were yielded,
+// or when ctx ends: ask ctx.Err which it was.
+func AsCompleted[T any](ctx context.Context, fs ...*Future[T]) iter.Seq[*Future[T]] {
+	return func(yield func(*Future[T]) bool) {
+		calls := make([]*Call, len(fs))
+		owner := make(map[*Call]*Future[T], len(fs))
+		for i, f := range fs {
+			calls[i] = &f.call
+			owner[&f.call] = f
+		}
+		a := watch(calls)
+		defer a.leave()
+		for range a.calls {
+			i, ok := a.next(ctx)
+			if !ok || !yield(owner[a.calls[i]]) {
+				return
+			}
+		}
+	}
+}
+
 // Wait blocks until the futures are resolved as far as until says. It returns
 // nil then, whatever their outcomes. When ctx ends first the error matches
 // [ErrNotDone], wraps the context's cause and tells how many are unfinished.
@@ -96,10 +112,11 @@ func Wait(ctx context.Context, until WaitFor, fs ...Waitable) error {
 		calls[i] = f.base()
 	}
 	a := watch(calls)
+	defer a.leave()
 	for n := range a.calls {
 		i, ok := a.next(ctx)
 		if !ok {
-			return notDone(ctx, fmt.Sprintf("%d (of %d) unfinished futures", len(a.calls)-n, len(a.calls)))
+			return a.notDone(ctx, n)
 		}
 		if until == UntilFirst || until == UntilError && a.calls[i].err != nil {
 			return nil
@@ -117,10 +134,11 @@ func All[T any](ctx context.Context, fs ...*Future[T]) ([]T, error) {
 		calls[i] = &f.call
 	}
 	a := watch(calls)
+	defer a.leave()
 	for n := range a.calls {
 		i, ok := a.next(ctx)
 		if !ok {
-			return nil, notDone(ctx, fmt.Sprintf("%d (of %d) unfinished futures", len(a.calls)-n, len(a.calls)))
+			return nil, a.notDone(ctx, n)
 		}
 		if err := a.calls[i].err; err != nil {
 			return nil, err
