@@ -15,6 +15,7 @@ import (
 const (
 	partSocketEcho     = "child:socket-echo"
 	partDescriptorEcho = "child:descriptor-echo"
+	partPinnedDrive    = "child:pinned-drive"
 	partPluginHost     = "child:plugin-host"
 	partPlugin         = "child:plugin"
 	partPoolHost       = "child:pool-host"
@@ -33,6 +34,8 @@ func playPart(args []string, stdout, stderr io.Writer) (code int, played bool) {
 		err = socketEcho(ctx, args[2:])
 	case partDescriptorEcho:
 		err = descriptorEcho(args[2:])
+	case partPinnedDrive:
+		err = pinnedDrive(ctx, args[2:], stdout)
 	case partPluginHost:
 		err = pluginHost(ctx, stdout)
 	case partPlugin:

@@ -52,6 +52,7 @@ const (
 	oursCancel    = "procpool, cancellable"
 	oursDeadline  = "procpool, deadline"
 	rawSocket     = "raw socket ping-pong"
+	rawPinned     = "raw socket ping-pong, two CPUs"
 	rawDescriptor = "raw socket, blocking read(2)"
 	barePlugin    = "bare go-plugin"
 	pythonPool    = "ProcessPoolExecutor"
@@ -142,6 +143,7 @@ func roundTripMeasure(n counts, py *python) measure {
 				peer, err := openSocketPeer(ctx, messageSize)
 				return &exchangeRun{peer, n.roundTrips}, err
 			}},
+			{rawPinned, func(ctx context.Context) (subject, error) { return openPinned(ctx, n.roundTrips) }},
 			{rawDescriptor, func(ctx context.Context) (subject, error) {
 				peer, err := openDescriptorPeer(ctx, messageSize)
 				return &exchangeRun{peer, n.roundTrips}, err
@@ -151,11 +153,16 @@ func roundTripMeasure(n counts, py *python) measure {
 		Rows: []rowSpec{
 			{
 				What: "round trip, one call at a time, p50", Unit: "us", Side: ours, Figure: "p50_us", Better: lower,
-				Against: []comparison{{Side: rawSocket, Target: aimAtLeast(1.2, 2)}, {Side: rawDescriptor}, {Side: pythonPool}},
+				Against: []comparison{
+					{Side: rawSocket, Target: aimAtLeast(1.2, 2)},
+					{Side: rawPinned, Target: aimAtLeast(1.2, 2)},
+					{Side: rawDescriptor},
+					{Side: pythonPool},
+				},
 			},
 			{
 				What: "round trip, p99", Unit: "us", Side: ours, Figure: "p99_us", Better: lower,
-				Against: []comparison{{Side: rawSocket}, {Side: rawDescriptor}, {Side: pythonPool}},
+				Against: []comparison{{Side: rawSocket}, {Side: rawPinned}, {Side: rawDescriptor}, {Side: pythonPool}},
 			},
 			{
 				What: "allocations per call, host, alone", Unit: "allocs", Side: ours, Figure: "allocations", Better: lower,
@@ -163,7 +170,7 @@ func roundTripMeasure(n counts, py *python) measure {
 			},
 			{
 				What: "CPU per call, host and workers, alone", Unit: "us", Side: ours, Figure: "cpu_us", Better: lower,
-				Against: []comparison{{Side: rawSocket}, {Side: pythonPool}},
+				Against: []comparison{{Side: rawSocket}, {Side: rawPinned}, {Side: pythonPool}},
 			},
 		},
 	}

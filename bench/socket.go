@@ -35,18 +35,23 @@ type socketPeer struct {
 // openSocketPeer starts the child and connects. The message has the given
 // size in both directions.
 func openSocketPeer(ctx context.Context, size int) (*socketPeer, error) {
+	return openSocketPeerWith(ctx, size, (*exec.Cmd).Start)
+}
+
+// openSocketPeerWith leaves the starting of the child to start.
+func openSocketPeerWith(ctx context.Context, size int, start func(*exec.Cmd) error) (*socketPeer, error) {
 	folder, err := os.MkdirTemp("", "procpool-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("no folder for the socket: %w", err)
 	}
 	peer := &socketPeer{folder: folder, message: make([]byte, size)}
-	if err := peer.start(ctx); err != nil {
+	if err := peer.connect(ctx, start); err != nil {
 		return nil, errors.Join(err, peer.Close())
 	}
 	return peer, nil
 }
 
-func (p *socketPeer) start(ctx context.Context) error {
+func (p *socketPeer) connect(ctx context.Context, start func(*exec.Cmd) error) error {
 	path := filepath.Join(p.folder, "echo")
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "unix", path)
@@ -58,7 +63,7 @@ func (p *socketPeer) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return fmt.Errorf("starting the raw socket's child: %w", err)
 	}
 	p.child = cmd
