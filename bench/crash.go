@@ -17,7 +17,7 @@ type crashRun struct{ pool }
 func openCrash(ctx context.Context) (subject, error) {
 	// One worker, so that the process which told its id is the one that
 	// blocks.
-	p, err := newPool(ctx, 1, 0)
+	p, err := newPool(ctx, poolConfig{workers: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (r crashRun) Round(ctx context.Context) (figures, error) {
 // result took, in nanoseconds.
 func poolHost(ctx context.Context, out io.Writer) error {
 	start := time.Now()
-	p, err := newPool(ctx, workers, 0)
+	p, err := newPool(ctx, poolConfig{workers: workers})
 	if err != nil {
 		return err
 	}

@@ -54,15 +54,21 @@ func openHTTP(ctx context.Context, count int, load func(context.Context) error, 
 	return r, nil
 }
 
-// openHTTPBesidePool pings beside a pool, which is busy with one short call
-// after the other or idle.
-func openHTTPBesidePool(ctx context.Context, count int, busy bool) (subject, error) {
-	p, err := openPool(ctx)
+// openHTTPBesideIdle pings beside a pool that has nothing to do.
+func openHTTPBesideIdle(ctx context.Context, count int) (subject, error) {
+	p, err := openPool(ctx, poolConfig{workers: workers})
 	if err != nil {
 		return nil, err
 	}
-	if !busy {
-		return openHTTP(ctx, count, nil, p.Close)
+	return openHTTP(ctx, count, nil, p.Close)
+}
+
+// openHTTPBesideBusy pings beside a pool that gets one short call after the
+// other.
+func openHTTPBesideBusy(ctx context.Context, count int, noPolling bool) (subject, error) {
+	p, err := openPool(ctx, poolConfig{workers: workers, noPolling: noPolling})
+	if err != nil {
+		return nil, err
 	}
 	return openHTTP(ctx, count, func(ctx context.Context) error {
 		_, err := same.Call(ctx, p, 7)

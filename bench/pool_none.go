@@ -11,4 +11,4 @@ var errNoPool = errors.New("no pool yet")
 
 func initWorker() {}
 
-func newPool(context.Context, int, int) (pool, error) { return nil, errNoPool }
+func newPool(context.Context, poolConfig) (pool, error) { return nil, errNoPool }

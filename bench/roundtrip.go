@@ -16,8 +16,8 @@ type caller struct {
 	count int
 }
 
-func openCaller(ctx context.Context, count int) (subject, error) {
-	p, err := openPool(ctx)
+func openCaller(ctx context.Context, count int, noPolling bool) (subject, error) {
+	p, err := openPool(ctx, poolConfig{workers: workers, noPolling: noPolling})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ type echoRun struct {
 }
 
 func openPoolEcho(ctx context.Context, count, size int) (subject, error) {
-	p, err := openPool(ctx)
+	p, err := openPool(ctx, poolConfig{workers: workers})
 	if err != nil {
 		return nil, err
 	}

@@ -29,8 +29,16 @@ var (
 // served lists them for the workers.
 func served() []procpool.Task { return []procpool.Task{same, echo, workerPID, block} }
 
-// workers is the size of every measured pool, as the targets are stated for it.
+// workers is the size of the measured pools, as the targets are stated for it.
 const workers = 2
+
+// poolConfig is what differs between the measured pools; all else has its
+// default.
+type poolConfig struct {
+	workers   int
+	queueSize int // 0 for the default
+	noPolling bool
+}
 
 // pool is what is measured of executor.Pool.
 type pool interface {

@@ -14,8 +14,8 @@ const warmUp = 2000
 
 // openPool starts a pool and makes it serve a few calls, so that every worker
 // is up.
-func openPool(ctx context.Context) (pool, error) {
-	p, err := newPool(ctx, workers, 0)
+func openPool(ctx context.Context, c poolConfig) (pool, error) {
+	p, err := newPool(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ type futuresRun struct {
 }
 
 func openFutures(ctx context.Context, count int, lifetime func(context.Context) (context.Context, context.CancelFunc)) (subject, error) {
-	p, err := openPool(ctx)
+	p, err := openPool(ctx, poolConfig{workers: workers})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ type mapRun struct {
 }
 
 func openMap(ctx context.Context, count int) (subject, error) {
-	p, err := openPool(ctx)
+	p, err := openPool(ctx, poolConfig{workers: workers})
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ type queuedRun struct{ count int }
 func (r queuedRun) Round(ctx context.Context) (figures, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p, err := newPool(ctx, workers, r.count+workers)
+	p, err := newPool(ctx, poolConfig{workers: workers, queueSize: r.count + workers})
 	if err != nil {
 		return nil, err
 	}
