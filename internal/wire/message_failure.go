@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
+
+	"github.com/procpool/procpool"
+)
+
+// failure is a Failure of the contract: an error as data.
+type failure struct {
+	kind                                  workerv1.FailureKind
+	task, typ, message, code, stack, lang string
+	codec, op                             string
+}
+
+// maxFailureText is where a failure's texts are cut, on both sides.
+const maxFailureText = 64 << 10
+
+// failureOf turns what the run of a task returned into data. name is the task's,
+// for errors that don't hold it.
+func failureOf(name string, err error) failure {
+	var (
+		taskErr  *procpool.TaskError
+		panicErr *procpool.PanicError
+		codecErr *procpool.CodecError
+	)
+	switch {
+	case errors.As(err, &taskErr):
+		return failure{
+			kind: workerv1.FailureKind_FAILURE_KIND_TASK, task: taskErr.Task, typ: taskErr.Type, message: taskErr.Message,
+			code: taskErr.Code, stack: taskErr.Stack, lang: taskErr.Language,
+		}
+	case errors.As(err, &panicErr):
+		f := failure{
+			kind: workerv1.FailureKind_FAILURE_KIND_PANIC, task: panicErr.Task, message: panicErr.Value,
+			stack: panicErr.Stack, lang: panicErr.Language,
+		}
+		if panicErr.Goexit {
+			f.kind = workerv1.FailureKind_FAILURE_KIND_EXIT
+		}
+		return f
+	case errors.As(err, &codecErr):
+		f := failure{
+			kind: workerv1.FailureKind_FAILURE_KIND_CODEC, task: codecErr.Task, codec: codecErr.Codec, op: codecErr.Op, lang: "go",
+		}
+		if codecErr.Err != nil {
+			f.typ, f.message = fmt.Sprintf("%T", codecErr.Err), codecErr.Err.Error()
+		}
+		return f
+	}
+	f := failure{kind: workerv1.FailureKind_FAILURE_KIND_TASK, task: name, typ: fmt.Sprintf("%T", err), message: err.Error(), lang: "go"}
+	switch {
+	case errors.Is(err, procpool.ErrTooLarge):
+		f.kind = workerv1.FailureKind_FAILURE_KIND_TOO_LARGE
+	case errors.Is(err, procpool.ErrUnknownTask):
+		f.kind = workerv1.FailureKind_FAILURE_KIND_UNKNOWN_TASK
+	}
+	return f
+}
+
+// err turns the data back into an error of the same family.
+func (f *failure) err() error {
+	switch f.kind {
+	case workerv1.FailureKind_FAILURE_KIND_PANIC, workerv1.FailureKind_FAILURE_KIND_EXIT:
+		return &procpool.PanicError{
+			Task: f.task, Value: f.message, Stack: f.stack, Language: f.lang,
+			Goexit: f.kind == workerv1.FailureKind_FAILURE_KIND_EXIT,
+		}
+	case workerv1.FailureKind_FAILURE_KIND_CODEC:
+		return &procpool.CodecError{Task: f.task, Codec: f.codec, Op: f.op, Err: &remoteError{text: f.message}}
+	case workerv1.FailureKind_FAILURE_KIND_TOO_LARGE:
+		return &remoteError{text: f.message, is: procpool.ErrTooLarge}
+	case workerv1.FailureKind_FAILURE_KIND_UNKNOWN_TASK:
+		return &remoteError{text: f.message, is: procpool.ErrUnknownTask}
+	}
+	return &procpool.TaskError{Task: f.task, Type: f.typ, Message: f.message, Code: f.code, Stack: f.stack, Language: f.lang}
+}
+
+// remoteError is an error that was made in a worker: its text, and what it is.
+type remoteError struct {
+	text string
+	is   error // nil or one of procpool's sentinels
+}
+
+func (e *remoteError) Error() string {
+	if e.text == "" && e.is != nil {
+		return e.is.Error()
+	}
+	return e.text
+}
+
+func (e *remoteError) Unwrap() error { return e.is }
+
+// The fields of a Failure, see message.go.
+const (
+	tagFailureKind     = 1<<3 | wireVarint
+	tagFailureTask     = 2<<3 | wireBytes
+	tagFailureType     = 3<<3 | wireBytes
+	tagFailureMessage  = 4<<3 | wireBytes
+	tagFailureCode     = 5<<3 | wireBytes
+	tagFailureStack    = 6<<3 | wireBytes
+	tagFailureLanguage = 7<<3 | wireBytes
+	tagFailureCodec    = 8<<3 | wireBytes
+	tagFailureOp       = 9<<3 | wireBytes
+)
+
+// text returns the field of that tag, nil when there is none. Notes and causes
+// have no place in procpool's errors yet and are passed over.
+func (f *failure) text(tag uint64) *string {
+	switch tag {
+	case tagFailureTask:
+		return &f.task
+	case tagFailureType:
+		return &f.typ
+	case tagFailureMessage:
+		return &f.message
+	case tagFailureCode:
+		return &f.code
+	case tagFailureStack:
+		return &f.stack
+	case tagFailureLanguage:
+		return &f.lang
+	case tagFailureCodec:
+		return &f.codec
+	case tagFailureOp:
+		return &f.op
+	}
+	return nil
+}
+
+// append appends the Failure's fields to dst.
+func (f *failure) append(dst []byte) []byte {
+	if f.kind != 0 {
+		dst = append(dst, tagFailureKind)
+		dst = protowire.AppendVarint(dst, uint64(f.kind))
+	}
+	for tag := uint64(tagFailureTask); tag <= tagFailureOp; tag += 1 << 3 {
+		if text := f.text(tag); *text != "" {
+			dst = append(dst, byte(tag))
+			dst = protowire.AppendString(dst, cutText(*text))
+		}
+	}
+	return dst
+}
+
+// parse decodes the fields of a Failure into f.
+func (f *failure) parse(data []byte) error {
+	for len(data) > 0 {
+		tag, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		if text := f.text(tag); text != nil {
+			var field []byte
+			if field, n = consumeBytes(data); n < 0 {
+				return errTruncated
+			}
+			*text = cutText(string(field[:min(len(field), maxFailureText+utf8.UTFMax)]))
+		} else if tag == tagFailureKind {
+			var kind uint64
+			if kind, n = consumeVarint(data); n < 0 {
+				return errTruncated
+			}
+			f.kind = workerv1.FailureKind(kind)
+		} else {
+			var err error
+			if n, err = skipField(tag, data); err != nil {
+				return err
+			}
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// cutText makes s valid UTF-8, as protobuf demands of strings, and not too long.
+func cutText(s string) string {
+	const mark = "... (cut)"
+	if len(s) > maxFailureText {
+		end := maxFailureText - len(mark)
+		for end > maxFailureText-len(mark)-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end] + mark
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

@@ -1,0 +1,257 @@
+package wire
+
+import (
+	"strings"
+	"time"
+	"unsafe"
+
+	"google.golang.org/grpc/mem"
+)
+
+// ReplyKind says how a call ended in the worker.
+type ReplyKind uint8
+
+// The kinds of replies.
+const (
+	// Result: Reply.Data is the encoded result.
+	Result ReplyKind = iota
+	// Failed: Reply.Err says why.
+	Failed
+	// Declined: the call was not run.
+	Declined
+)
+
+// Reply is how one call, or one item of a pack, ended.
+type Reply struct {
+	// Seq is the call's sequence number, above 0. Nothing says that the
+	// worker has such a call.
+	Seq uint64
+	// Lane is the lane that the worker names.
+	Lane uint32
+	// Kind says which of Data and Err is set.
+	Kind ReplyKind
+	// Data is the encoded result, nil when it is empty. It may share memory
+	// with other small results and is never modified.
+	Data []byte
+	// Err is one of procpool's errors: *TaskError, *PanicError, *CodecError,
+	// or one that matches ErrTooLarge or ErrUnknownTask.
+	Err error
+	// Run is how long the call ran, 0 when it did not.
+	Run time.Duration
+}
+
+// replyBatch is a decoded WorkResponse. Decoding into it again uses the memory
+// of the slice, not that of the data.
+type replyBatch struct {
+	replies []Reply
+}
+
+const (
+	// wholeMessage is up to which size a message in several pieces is put
+	// together before it is decoded. Larger ones are decoded where they lie,
+	// so that a large result is copied once.
+	wholeMessage = 256 << 10
+	// sharedChunk is how much memory small results share. A result that is
+	// kept keeps its chunk.
+	sharedChunk = 64 << 10
+)
+
+func (b *replyBatch) unmarshal(data mem.BufferSlice, pool *bufferPool) error {
+	clear(b.replies)
+	b.replies = b.replies[:0]
+	if len(data) > 1 && data.Len() > wholeMessage {
+		return b.parsePieces(data)
+	}
+	buf := data.MaterializeToBuffer(pool)
+	defer buf.Free()
+	if err := b.parse(buf.ReadOnlyData()); err != nil {
+		return err
+	}
+	if _, ok := buf.(mem.SliceBuffer); ok {
+		return nil // small, and nobody's to use again
+	}
+	b.ownData()
+	return nil
+}
+
+// decodeReplies decodes a WorkResponse that lies in memory which nobody
+// modifies, and appends to dst. With an error it returns what it could decode up
+// to there.
+func decodeReplies(dst []Reply, data []byte) ([]Reply, error) {
+	b := replyBatch{replies: dst}
+	err := b.parse(data)
+	return b.replies, err
+}
+
+// parse decodes a WorkResponse; the results alias data.
+func (b *replyBatch) parse(data []byte) error {
+	for len(data) > 0 {
+		tag, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		if tag != tagResponseOutcomes {
+			n, err := skipField(tag, data)
+			if err != nil {
+				return err
+			}
+			data = data[n:]
+			continue
+		}
+		body, n := consumeBytes(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		if len(b.replies) >= maxElements {
+			return errTooMany
+		}
+		var o outcome
+		if err := o.parse(body); err != nil {
+			return err
+		}
+		reply, err := o.reply()
+		if err != nil {
+			return err
+		}
+		b.replies = append(b.replies, reply)
+	}
+	return nil
+}
+
+// ownData copies the results out of the message's memory: the small ones into
+// chunks that they share, each large one into memory of its own.
+func (b *replyBatch) ownData() {
+	total := 0
+	for i := range b.replies {
+		if n := len(b.replies[i].Data); n < ownMemory {
+			total += n
+		}
+	}
+	var chunk []byte
+	for i := range b.replies {
+		data := b.replies[i].Data
+		switch n := len(data); {
+		case n == 0:
+		case n >= ownMemory:
+			b.replies[i].Data = append([]byte(nil), data...)
+		default:
+			if n > cap(chunk)-len(chunk) {
+				chunk = make([]byte, 0, max(n, min(total, sharedChunk)))
+			}
+			total -= n
+			from := len(chunk)
+			chunk = append(chunk, data...)
+			b.replies[i].Data = chunk[from:len(chunk):len(chunk)]
+		}
+	}
+}
+
+// outcome is an Outcome while it is decoded.
+type outcome struct {
+	seq     uint64
+	run     time.Duration
+	lane    uint32
+	kind    ReplyKind
+	segment bool
+	data    []byte
+	failure *failure
+}
+
+// parse decodes an Outcome's fields; the result aliases data.
+func (o *outcome) parse(data []byte) error {
+	for len(data) > 0 {
+		tag, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		var v uint64
+		var field []byte
+		switch tag {
+		case tagOutcomeSeq:
+			v, n = consumeVarint(data)
+			o.seq = v
+		case tagOutcomeInline:
+			field, n = consumeBytes(data)
+			o.set(Result, field)
+		case tagOutcomeRun:
+			v, n = consumeVarint(data)
+			o.run = nanos(v)
+		case tagOutcomeLane:
+			v, n = consumeVarint(data)
+			o.lane = uint32(v)
+		case tagOutcomeFailure:
+			if field, n = consumeBytes(data); n < 0 {
+				return errTruncated
+			}
+			if err := o.fail(field); err != nil {
+				return err
+			}
+		case tagOutcomeDeclined:
+			_, n = consumeBytes(data)
+			o.set(Declined, nil)
+		case tagOutcomeSegment:
+			_, n = consumeBytes(data)
+			o.set(Result, nil)
+			o.segment = true
+		default:
+			var err error
+			if n, err = skipField(tag, data); err != nil {
+				return err
+			}
+		}
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// set makes kind the outcome: of the fields of a oneof, the last one counts.
+func (o *outcome) set(kind ReplyKind, data []byte) {
+	o.kind, o.data, o.segment, o.failure = kind, data, false, nil
+}
+
+func (o *outcome) fail(data []byte) error {
+	f := o.failure
+	if f == nil {
+		f = new(failure)
+	}
+	o.set(Failed, nil)
+	o.failure = f
+	return f.parse(data)
+}
+
+func (o *outcome) reply() (Reply, error) {
+	switch {
+	case o.seq == 0:
+		return Reply{}, errNoSeq
+	case o.segment:
+		return Reply{}, errSegment
+	}
+	r := Reply{Seq: o.seq, Lane: o.lane, Kind: o.kind, Run: o.run}
+	if o.failure != nil {
+		r.Err = o.failure.err()
+	}
+	if len(o.data) > 0 {
+		r.Data = o.data
+	}
+	return r, nil
+}
+
+// uncleared returns n bytes of new memory without the cost of clearing it, for
+// those who overwrite all of it.
+func uncleared(n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.Grow(n)
+	// Grow makes the memory; writing one byte gives us its address. The
+	// Builder is dropped, so nobody holds these bytes as a string.
+	_ = b.WriteByte(0)
+	return unsafe.Slice(unsafe.StringData(b.String()), n)[:n:n]
+}

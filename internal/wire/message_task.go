@@ -1,0 +1,304 @@
+package wire
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/mem"
+)
+
+// task is a call as a worker receives it.
+type task struct {
+	seq            uint64
+	lane, function uint32
+	// codec is empty for the task's first one.
+	codec string
+	// timeout is the time that was left when the host sent the call, 0 for no
+	// limit.
+	timeout  time.Duration
+	metadata map[string]string
+	// payload and sizes alias the batch's memory.
+	payload []byte
+	// sizes is not empty for a pack; they add up to the payload's length.
+	sizes []uint32
+
+	sizesFrom, sizesTo int // where sizes lies in taskBatch.sizes
+}
+
+// taskBatch is a decoded WorkRequest. Its tasks, their payloads and their sizes
+// are in memory that the batch owns and that can be used again:
+//
+//	b := newTaskBatch()
+//	err := stream.RecvMsg(b) // the tasks are there
+//	b.retain(n)              // n more holders, such as lanes
+//	b.release()              // by each holder and the one who made it
+//
+// A batch that is not released is left to the garbage collector. One goroutine
+// decodes; retain and release are safe for concurrent use.
+type taskBatch struct {
+	tasks []task
+
+	refs   atomic.Int32
+	buf    mem.Buffer // nil when nothing is to be given back
+	sizes  []uint32
+	codecs []string // names that are none of ours, so that each costs one allocation
+}
+
+var taskBatches = sync.Pool{New: func() any { return new(taskBatch) }}
+
+// newTaskBatch returns an empty batch with one holder.
+func newTaskBatch() *taskBatch {
+	b := taskBatches.Get().(*taskBatch)
+	b.refs.Store(1)
+	return b
+}
+
+// retain adds n holders.
+func (b *taskBatch) retain(n int) { b.refs.Add(int32(n)) }
+
+// release drops one holder; with the last one the batch's memory is used for
+// other batches.
+func (b *taskBatch) release() {
+	if b.refs.Add(-1) == 0 {
+		b.reset()
+		taskBatches.Put(b)
+	}
+}
+
+// reset forgets the tasks and gives back the memory they lie in.
+func (b *taskBatch) reset() {
+	clear(b.tasks)
+	b.tasks, b.sizes = b.tasks[:0], b.sizes[:0]
+	if cap(b.tasks) > maxKept {
+		b.tasks = nil
+	}
+	if cap(b.sizes) > maxKept {
+		b.sizes = nil
+	}
+	if b.buf != nil {
+		b.buf.Free()
+		b.buf = nil
+	}
+}
+
+// maxKept is how many elements' memory a batch keeps for the next message.
+const maxKept = 8 << 10
+
+func (b *taskBatch) unmarshal(data mem.BufferSlice, pool *bufferPool) error {
+	b.reset()
+	buf := data.MaterializeToBuffer(pool)
+	if err := b.parse(buf.ReadOnlyData()); err != nil {
+		buf.Free()
+		b.reset()
+		return err
+	}
+	b.buf = buf
+	return nil
+}
+
+// parse decodes a WorkRequest; the tasks alias data.
+func (b *taskBatch) parse(data []byte) error {
+	for len(data) > 0 {
+		tag, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		if tag != tagRequestTasks {
+			n, err := skipField(tag, data)
+			if err != nil {
+				return err
+			}
+			data = data[n:]
+			continue
+		}
+		body, n := consumeBytes(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		if len(b.tasks) == maxElements {
+			return errTooMany
+		}
+		b.tasks = append(b.tasks, task{})
+		if err := b.parseTask(&b.tasks[len(b.tasks)-1], body); err != nil {
+			return err
+		}
+	}
+	// Only now does the memory of the sizes stay where it is.
+	for i := range b.tasks {
+		t := &b.tasks[i]
+		if t.sizesTo > t.sizesFrom {
+			t.sizes = b.sizes[t.sizesFrom:t.sizesTo:t.sizesTo]
+			if !addUp(t.sizes, len(t.payload)) {
+				return errItemSizes
+			}
+		}
+	}
+	return nil
+}
+
+func addUp(sizes []uint32, total int) bool {
+	var sum uint64
+	for _, s := range sizes {
+		sum += uint64(s)
+	}
+	return sum == uint64(total)
+}
+
+func (b *taskBatch) parseTask(t *task, data []byte) error {
+	segment := false
+	for len(data) > 0 {
+		tag, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		var v uint64
+		var field []byte
+		switch tag {
+		case tagTaskSeq:
+			v, n = consumeVarint(data)
+			t.seq = v
+		case tagTaskLane:
+			v, n = consumeVarint(data)
+			t.lane = uint32(v)
+		case tagTaskFunction:
+			v, n = consumeVarint(data)
+			t.function = uint32(v)
+		case tagTaskTimeout:
+			v, n = consumeVarint(data)
+			t.timeout = nanos(v)
+		case tagTaskCodec:
+			field, n = consumeBytes(data)
+			if n >= 0 {
+				t.codec = b.codecName(field)
+			}
+		case tagTaskInline:
+			t.payload, n = consumeBytes(data)
+			segment = false
+		case tagTaskSegment:
+			t.payload, n = consumeBytes(data)
+			segment = true
+		case tagTaskSizes:
+			field, n = consumeBytes(data)
+			if n >= 0 {
+				if err := b.parseSizes(t, field); err != nil {
+					return err
+				}
+			}
+		case tagTaskSize:
+			v, n = consumeVarint(data)
+			if n >= 0 {
+				b.addSize(t, uint32(v))
+			}
+		case tagTaskMetadata:
+			field, n = consumeBytes(data)
+			if n >= 0 {
+				if err := parseMetadata(t, field); err != nil {
+					return err
+				}
+			}
+		default:
+			var err error
+			if n, err = skipField(tag, data); err != nil {
+				return err
+			}
+		}
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+	}
+	switch {
+	case segment:
+		return errSegment
+	case t.seq == 0:
+		return errNoSeq
+	}
+	return nil
+}
+
+// nanos turns an untrusted count of nanoseconds into a duration that is not
+// negative.
+func nanos(v uint64) time.Duration {
+	return time.Duration(min(v, 1<<63-1))
+}
+
+func (b *taskBatch) parseSizes(t *task, data []byte) error {
+	for len(data) > 0 {
+		v, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		b.addSize(t, uint32(v))
+		data = data[n:]
+	}
+	return nil
+}
+
+func (b *taskBatch) addSize(t *task, size uint32) {
+	if t.sizesTo == t.sizesFrom {
+		t.sizesFrom = len(b.sizes)
+	}
+	b.sizes = append(b.sizes, size)
+	t.sizesTo = len(b.sizes)
+}
+
+// codecName returns name as a string, without allocating one each time.
+func (b *taskBatch) codecName(name []byte) string {
+	switch string(name) {
+	case "":
+		return ""
+	case "cbor":
+		return "cbor"
+	case "json":
+		return "json"
+	case "raw":
+		return "raw"
+	case "proto":
+		return "proto"
+	}
+	for _, c := range b.codecs {
+		if c == string(name) {
+			return c
+		}
+	}
+	c := string(name)
+	if len(b.codecs) < 8 && len(c) < 64 {
+		b.codecs = append(b.codecs, c)
+	}
+	return c
+}
+
+func parseMetadata(t *task, data []byte) error {
+	var key, value []byte
+	for len(data) > 0 {
+		tag, n := consumeVarint(data)
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+		switch tag {
+		case tagEntryKey:
+			key, n = consumeBytes(data)
+		case tagEntryValue:
+			value, n = consumeBytes(data)
+		default:
+			var err error
+			if n, err = skipField(tag, data); err != nil {
+				return err
+			}
+		}
+		if n < 0 {
+			return errTruncated
+		}
+		data = data[n:]
+	}
+	if t.metadata == nil {
+		t.metadata = make(map[string]string)
+	}
+	t.metadata[string(key)] = string(value)
+	return nil
+}
