@@ -1,0 +1,316 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/proc"
+)
+
+// Bounds that apply where Options leaves a field zero.
+const (
+	DefaultMaxPayload   = 256 << 20
+	DefaultStartTimeout = 30 * time.Second
+)
+
+// revision is the revision of the worker contract that this package speaks.
+const revision = 1
+
+// messageSlack is what a message may hold beside one payload of the largest
+// size: the outcomes that travel with it and every field's frame.
+const messageSlack = 1 << 20
+
+// Options says which worker to start and how to talk to it. Spawner and Path are
+// required.
+type Options struct {
+	// Spawner starts the process.
+	Spawner *proc.Spawner
+	// Path, Args, Env and Dir are as in proc.Spec. To Env the variables of
+	// the handshake are added; those of another host's handshake are removed.
+	Path      string
+	Args, Env []string
+	Dir       string
+
+	// Lanes is how many calls the worker may run at once, 1 when 0.
+	Lanes int
+	// MaxPayload is the largest argument or result in bytes,
+	// DefaultMaxPayload when 0.
+	MaxPayload int64
+	// MemoryLimit is as in proc.Spec.
+	MemoryLimit int64
+	// StartTimeout bounds the start, DefaultStartTimeout when 0.
+	StartTimeout time.Duration
+	// SocketDir is where the private directory for the socket is made. When
+	// it is empty that is the system's directory for temporary files, or
+	// another one where its name is too long for a socket.
+	SocketDir string
+	// Poller is the budget for polling, which makes short calls faster; nil
+	// is no polling.
+	Poller *Poller
+	// AutoMTLS has the two sides prove themselves with certificates. It is
+	// always on where the connection is not a Unix socket.
+	AutoMTLS bool
+
+	// Output receives what the worker prints, line by line. It must not
+	// block and not keep line.
+	Output func(stream proc.Stream, line []byte)
+	// OnReplies receives the outcomes of calls, on the goroutine that reads
+	// the worker's stream; it must not block. The slice is valid during the
+	// call, the replies' Data beyond it.
+	OnReplies func(replies []Reply)
+	// OnExit receives the report of the worker's end: once, and when
+	// OnReplies can't be called any more. It is not called when Start fails.
+	OnExit func(ExitReport)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Lanes <= 0 {
+		o.Lanes = 1
+	}
+	if o.MaxPayload <= 0 {
+		o.MaxPayload = DefaultMaxPayload
+	}
+	// A gRPC message is limited to this, and so is its Go side on 32 bits.
+	o.MaxPayload = min(o.MaxPayload, math.MaxInt32-messageSlack)
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = DefaultStartTimeout
+	}
+	if o.OnReplies == nil {
+		o.OnReplies = func([]Reply) {}
+	}
+	if o.OnExit == nil {
+		o.OnExit = func(ExitReport) {}
+	}
+	return o
+}
+
+// Hello is what a worker said of itself.
+type Hello struct {
+	// Tasks are the tasks that it serves.
+	Tasks []procpool.TaskInfo
+	// Language is the tasks' language, such as "go".
+	Language string
+	// SDK is the name and version of the SDK that the worker was built with.
+	SDK string
+	// Capabilities are the optional parts of the contract that it has.
+	Capabilities []string
+	// Lanes is how many calls it runs at once, at most what was asked for.
+	Lanes int
+	// Recorder reports that it keeps the flight recorder. Without it no call
+	// may be sent ahead.
+	Recorder bool
+}
+
+// ExitReport tells how a worker ended and how far its calls had come.
+type ExitReport struct {
+	// Exit is how the process ended.
+	Exit proc.Exit
+	// Stderr is the end of what it wrote to standard error.
+	Stderr string
+	// PageOK reports that Lanes is what the worker recorded. Otherwise every
+	// call that was sent must be taken as started.
+	PageOK bool
+	// Lanes tells for each lane how far its calls had come.
+	Lanes []LaneProgress
+	// Replies are outcomes that the worker had ready and that never reached
+	// the host otherwise.
+	Replies []Reply
+	// Err says why the host ended the worker, nil when it ended by itself or
+	// by request.
+	Err error
+}
+
+// LaneProgress is how far the calls of a lane have come.
+type LaneProgress struct {
+	// Started and Finished are the numbers of the last call that started and
+	// of the last whose function returned, 0 for none.
+	Started, Finished uint64
+	// StartedAt is when the last call started, in MonotonicNow's clock.
+	StartedAt int64
+}
+
+// Worker is a running worker process and the connection to it. Its methods are
+// safe for concurrent use except where they say otherwise.
+type Worker struct {
+	o         Options
+	launch    *launch
+	child     *proc.Child
+	recorder  *recorder
+	hello     Hello
+	functions map[string]uint32
+	conn      *pollConn // nil where the connection is not a Unix socket
+
+	work    grpc.ClientStream
+	control *controlSender
+	cancel  context.CancelFunc // ends both streams
+
+	sent     []atomic.Uint64 // per lane, the number of the last call sent
+	answered []uint64        // per lane, the number of the last call replied to; the receiver's, later the supervisor's
+	stopping atomic.Bool
+	received chan struct{}  // closed when the receiver has ended
+	recvErr  error          // why; written before received is closed
+	helpers  sync.WaitGroup // the goroutines of the control stream
+	done     chan struct{}
+
+	request workRequest // reused by Send
+	sendMu  sync.Mutex  // guards request, against a caller that breaks the rule
+}
+
+// Hello returns what the worker said of itself.
+func (w *Worker) Hello() Hello { return w.hello }
+
+// PID returns the process id.
+func (w *Worker) PID() int { return w.child.PID() }
+
+// Function returns the worker's number for a task, and whether it serves it.
+func (w *Worker) Function(name string) (uint32, bool) {
+	f, ok := w.functions[name]
+	return f, ok
+}
+
+// Done returns a channel that is closed when the process has been reaped, the
+// report was delivered, and nothing of the worker is left in the host.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Kill kills the process and its group. It does not block; Done tells of the end.
+func (w *Worker) Kill() { w.child.Kill() }
+
+// Stop asks the worker to leave, by the end of its standard input. What it runs
+// is cut short. It does not block, and a worker that is stuck does not leave.
+func (w *Worker) Stop() {
+	w.stopping.Store(true)
+	w.child.CloseStdin()
+}
+
+// SetHot says whether short calls are in flight, so that waiting for their
+// replies without sleeping is worth the processor time.
+func (w *Worker) SetHot(hot bool) {
+	if w.conn != nil {
+		w.conn.setHot(hot)
+	}
+}
+
+// Fence keeps every call of the lane beyond number k from starting and returns
+// the number of the last call that has started: what lies beyond both is the
+// caller's again. It takes effect at once, even if the worker is stuck. Without a
+// recorder it reports false and does nothing.
+func (w *Worker) Fence(lane int, k uint64) (started uint64, ok bool) {
+	if !w.hello.Recorder {
+		return 0, false
+	}
+	return w.recorder.fence(lane, k)
+}
+
+// Unfence lifts the lane's fence. Calls that were fenced off and have not been
+// answered yet may start then.
+func (w *Worker) Unfence(lane int) {
+	if w.hello.Recorder {
+		w.recorder.unfence(lane)
+	}
+}
+
+// Progress returns how far the calls of the lane have come: the numbers of the
+// last call that started and of the last that finished, and when the former
+// started, in MonotonicNow's clock. Without a recorder all are zero. What it
+// returns is the worker's word.
+func (w *Worker) Progress(lane int) (started, finished uint64, startedAt int64) {
+	if !w.hello.Recorder {
+		return 0, 0, 0
+	}
+	started, finished, startedAt, _ = w.recorder.progress(lane)
+	return started, finished, startedAt
+}
+
+// Send sends calls on a lane in as few messages as their size allows. Each
+// carries its number in Slot.Seq, ascending over all calls of the lane and for a
+// pack the first item's. One goroutine may call it at a time. It blocks while the
+// worker does not take what large payloads need, and until the worker's death at
+// most. What can't be sent because the worker has died or is dying is accounted
+// for in the report of its end.
+func (w *Worker) Send(lane int, calls []*procpool.Call) {
+	w.sendMu.Lock()
+	defer w.sendMu.Unlock()
+	for len(calls) > 0 {
+		n := batchLength(calls)
+		last := calls[n-1]
+		w.sent[lane].Store(last.Slot.Seq + uint64(last.Items()) - 1)
+		w.request = workRequest{calls: calls[:n], function: w.functionOf, firstCodec: w.firstCodec, lane: uint32(lane), now: time.Now()}
+		// An error ends the stream, which the receiver sees.
+		if err := w.work.SendMsg(&w.request); err != nil {
+			break
+		}
+		calls = calls[n:]
+	}
+	w.request.calls = nil // the caller's
+}
+
+// batchBytes is where a batch of small calls is cut: large enough to make the
+// cost of a message vanish, small enough for the worker to begin early.
+const batchBytes = 256 << 10
+
+// batchLength returns how many of the calls go into the next message.
+func batchLength(calls []*procpool.Call) int {
+	size := 0
+	for i, c := range calls {
+		size += len(c.Payload()) + 32
+		if i > 0 && size > batchBytes || i >= maxElements {
+			return i
+		}
+	}
+	return len(calls)
+}
+
+// functionOf returns the worker's number for a task; for one it does not serve, a
+// number that makes the worker say so.
+func (w *Worker) functionOf(name string) uint32 {
+	if f, ok := w.functions[name]; ok {
+		return f
+	}
+	return math.MaxUint32
+}
+
+// firstCodec returns the codec that the worker takes for granted with a task.
+func (w *Worker) firstCodec(function uint32) string {
+	if int64(function) >= int64(len(w.hello.Tasks)) || len(w.hello.Tasks[function].Codecs) == 0 {
+		return ""
+	}
+	return w.hello.Tasks[function].Codecs[0]
+}
+
+// Cancel asks the worker to give up a call: one that has not started is answered
+// as declined, of one that runs the context is cancelled. It does not block.
+func (w *Worker) Cancel(lane int, seq uint64) { w.control.cancelCall(uint32(lane), seq) }
+
+// MonotonicNow returns the current time of the clock in which workers record when
+// a call started: nanoseconds that advance steadily, comparable between the
+// processes of one machine.
+func MonotonicNow() int64 { return monotonicNow() }
+
+// receive reads outcomes until the stream ends.
+func (w *Worker) receive() {
+	defer close(w.received)
+	batch := new(replyBatch)
+	for {
+		if err := w.work.RecvMsg(batch); err != nil {
+			w.recvErr = err
+			return
+		}
+		for i := range batch.replies {
+			r := &batch.replies[i]
+			if uint64(r.Lane) >= uint64(len(w.answered)) {
+				w.recvErr = fmt.Errorf("the worker answered a call on lane %d, of which it has %d", r.Lane, len(w.answered))
+				w.cancel()
+				return
+			}
+			w.answered[r.Lane] = max(w.answered[r.Lane], r.Seq)
+		}
+		w.o.OnReplies(batch.replies)
+	}
+}

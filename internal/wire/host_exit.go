@@ -1,0 +1,124 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// exitGrace is how long a process whose connection has ended may take to
+	// be dead: the sockets of a dying process close before it can be reaped,
+	// and a kill meanwhile would hide the real cause of death.
+	exitGrace = 100 * time.Millisecond
+	// drainLimit bounds the reading of what a dead worker has sent.
+	drainLimit = time.Second
+	// stderrWait bounds the wait for the end of standard error, which a
+	// process that left the group may hold open.
+	stderrWait = time.Millisecond
+)
+
+// supervise sees the worker to its end, reports it and tidies up.
+func (w *Worker) supervise() {
+	report := ExitReport{Err: w.awaitDeath()}
+	report.Exit = w.child.Exit()
+	w.awaitDrained()
+	report.Stderr = string(w.child.Tail(stderrWait))
+	w.readRecorder(&report)
+	w.o.OnExit(report)
+
+	w.cancel()
+	w.helpers.Wait()
+	w.launch.tidy()
+	close(w.done)
+}
+
+// awaitDeath returns when the process is dead and reaped, and says why the host
+// killed it, if it did without being asked.
+func (w *Worker) awaitDeath() error {
+	select {
+	case <-w.child.Done():
+		return nil
+	case <-w.received:
+	}
+	if w.stopping.Load() {
+		// It was asked to leave and has hung up. How long it may take to be
+		// gone is for the one who asked.
+		<-w.child.Done()
+		return nil
+	}
+	timer := time.NewTimer(exitGrace)
+	defer timer.Stop()
+	select {
+	case <-w.child.Done():
+		return nil
+	case <-timer.C:
+	}
+	w.child.Kill()
+	<-w.child.Done()
+	return fmt.Errorf("the worker was killed because its stream ended while it lived on: %s", streamError(w.recvErr))
+}
+
+// streamError is the text of a stream's error without gRPC's decoration.
+func streamError(err error) string {
+	if s, ok := status.FromError(err); ok && s.Message() != "" {
+		return s.Message()
+	}
+	return err.Error()
+}
+
+// awaitDrained returns when all replies that the worker had handed to the kernel
+// have been delivered, or at the limit.
+func (w *Worker) awaitDrained() {
+	timer := time.NewTimer(drainLimit)
+	defer timer.Stop()
+	select {
+	case <-w.received:
+	case <-timer.C:
+		w.cancel()
+		<-w.received
+	}
+}
+
+// readRecorder reads from the dead worker's page how far it had come, and the
+// replies that did not reach the kernel.
+func (w *Worker) readRecorder(report *ExitReport) {
+	if !w.hello.Recorder {
+		return
+	}
+	report.PageOK = true
+	for lane := range w.sent {
+		var (
+			p  LaneProgress
+			ok bool
+		)
+		p.Started, p.Finished, p.StartedAt, ok = w.recorder.progress(lane)
+		if !ok || p.Finished > p.Started || p.Started > w.sent[lane].Load() {
+			report.PageOK = false
+		}
+		report.Lanes = append(report.Lanes, p)
+		report.Replies = append(report.Replies, w.recovered(lane)...)
+	}
+}
+
+// recovered returns the outcomes in the lane's journal that were not delivered.
+// The journal may also hold some that were: it is emptied only once all in it
+// have been handed to the kernel.
+func (w *Worker) recovered(lane int) []Reply {
+	journal, err := w.recorder.journal(lane)
+	if err != nil {
+		return nil // its length makes no sense: nothing in it can be trusted
+	}
+	replies, err := decodeReplies(nil, journal)
+	if err != nil {
+		return nil
+	}
+	var lost []Reply
+	for _, r := range replies {
+		if int(r.Lane) == lane && r.Seq > w.answered[lane] && r.Seq <= w.sent[lane].Load() {
+			lost = append(lost, r)
+		}
+	}
+	return lost
+}

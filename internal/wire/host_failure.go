@@ -1,0 +1,144 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/proc"
+)
+
+// handshakeError is go-plugin's complaint about the handshake.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// helloError is gRPC's complaint about Hello.
+type helloError struct{ err error }
+
+func (e *helloError) Error() string { return e.err.Error() }
+func (e *helloError) Unwrap() error { return e.err }
+
+// spawnCause is what the system said about a program that could not be started;
+// the rest of the error's text is in the reason.
+type spawnCause struct{ err *proc.StartError }
+
+func (e *spawnCause) Error() string { return e.err.Err.Error() }
+func (e *spawnCause) Unwrap() error { return e.err }
+
+// leaveHint is what a program that ended before its handshake probably lacks.
+const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, or its language's counterpart"
+
+// failed turns what ended a start into a StartError, and tidies up.
+func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
+	// A process that is ending by itself is to be seen with its own status.
+	if l.child != nil && ctx.Err() == nil {
+		timer := time.NewTimer(exitGrace)
+		select {
+		case <-l.child.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	cause := context.Cause(ctx)
+	l.tidyProcess()
+	se := &procpool.StartError{Command: l.command(), ExitCode: -1}
+	var (
+		notStarted *proc.StartError
+		handshake  *handshakeError
+		hello      *helloError
+	)
+	ended := l.child != nil && !l.child.Exit().Killed
+	if ended {
+		se.ExitCode = l.child.Exit().Code
+	}
+	switch {
+	case errors.As(err, &notStarted):
+		se.Reason, se.Err = notStarted.Detail, &spawnCause{notStarted}
+		if se.Reason == "" {
+			se.Reason = "the system refused to run it"
+		}
+	case errors.Is(cause, errStartTimeout):
+		se.Reason = fmt.Sprintf("it was not ready after %v (StartTimeout): %s", l.o.StartTimeout, l.stage())
+		se.Err = context.DeadlineExceeded
+	case cause != nil:
+		se.Reason, se.Err = "the start was given up", cause
+		if !errors.Is(cause, ctx.Err()) {
+			se.Err = fmt.Errorf("%w (%w)", ctx.Err(), cause)
+		}
+	case ended:
+		se.Reason = fmt.Sprintf("it ended before it was ready: %v; %s", l.child.Exit(), l.endHint())
+	case l.peerErr != nil:
+		se.Reason, se.Err = "somebody else answered on its socket", l.peerErr
+	case errors.As(err, &handshake):
+		se.Reason, se.Err = "its handshake is not one of a procpool worker; "+leaveHint, cleanHandshake(handshake.err)
+	case errors.As(err, &hello):
+		se.Reason, se.Err = helloReason(hello.err), errors.New(streamError(hello.err))
+	default:
+		se.Reason = "it can't be used"
+		se.Err = err
+	}
+	se.Output = l.output()
+	l.tidy()
+	return se
+}
+
+func (l *launch) command() []string {
+	if len(l.o.Args) > 1 {
+		return append([]string{l.o.Path}, l.o.Args[1:]...)
+	}
+	return []string{l.o.Path}
+}
+
+// stage says how far a start had come.
+func (l *launch) stage() string {
+	if l.addr == nil {
+		return "it printed no handshake; " + leaveHint
+	}
+	return "it printed its handshake but did not answer on its socket"
+}
+
+// endHint says what an exit before the handshake may mean.
+func (l *launch) endHint() string {
+	if l.addr != nil {
+		return "it had printed its handshake"
+	}
+	return leaveHint
+}
+
+// output is what a failed program printed: standard output first, for the
+// language runtimes' complaints come last.
+func (l *launch) output() string {
+	if l.child == nil {
+		return ""
+	}
+	tail := l.child.Tail(outputWait)
+	return strings.TrimSpace(strings.TrimSpace(string(l.child.Early())) + "\n" + string(tail))
+}
+
+// outputWait bounds the wait for the end of a failed program's output.
+const outputWait = 20 * time.Millisecond
+
+// helloReason says what is wrong when Hello failed.
+func helloReason(err error) string {
+	if status.Code(err) == codes.Unimplemented {
+		return "it is a go-plugin server but does not serve procpool's worker contract (procpool.worker.v1)"
+	}
+	return "it did not answer Hello"
+}
+
+// cleanHandshake keeps the part of go-plugin's text that is about the handshake.
+func cleanHandshake(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	if strings.Contains(text, "Unrecognized remote plugin message") {
+		return errors.New("its standard output ended without a handshake")
+	}
+	return errors.New(text)
+}

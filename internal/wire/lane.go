@@ -1,0 +1,242 @@
+package wire
+
+import (
+	"context"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/procpool/procpool"
+)
+
+const (
+	// shareBelow is the measured run time below which a function's calls may
+	// share one write with their neighbours. A call of any other function
+	// starts only when the replies before it were handed to the kernel.
+	shareBelow = 20 * time.Microsecond
+	// shareFor and shareBytes bound how long and how much replies wait for
+	// the write that they share.
+	shareFor   = 100 * time.Microsecond
+	shareBytes = 32 << 10
+	// hotBelow is the run time below which the host's next call is worth
+	// waiting for without sleeping.
+	hotBelow = 500 * time.Microsecond
+	// journalRoom is the room in the journal below which it is emptied before
+	// the next call.
+	journalRoom = 16 << 10
+)
+
+// lane runs the calls of one lane, one at a time in the order sent.
+//
+// Its goroutine ends when a function panics or calls runtime.Goexit, and another
+// one takes over, so that a call costs no recover of its own. What says how far
+// the lane has come is therefore kept here and not on the goroutine's stack.
+type lane struct {
+	server *server
+	index  uint32
+	queue  *laneQueue
+	log    *recorderLane
+
+	runs []taskRun // taken from the queue
+	run  int       // the current one
+	task int       // in it
+	item int       // in the task, for a pack
+	from int       // where the item begins in the payload
+
+	// The running call. call and seqs let the control stream find it.
+	running bool
+	mark    outcomeMark
+	buf     []byte // the outcome under construction
+	began   int64
+	call    atomic.Pointer[callContext]
+	reached atomic.Uint64 // the number of the last call taken up
+
+	// journal[:used] holds outcomes, of which [:sent] were given to gRPC and
+	// are handed to the kernel once the stream has carried expect bytes.
+	journal    []byte
+	used, sent int
+	expect     uint64
+	oldest     int64 // when the first outcome that was not sent yet was ready
+	owed       bool  // whether something was sent that the journal does not keep
+
+	now      int64           // a moment ago, in monotonicNow's clock
+	hot      bool            // whether the last call was short
+	costs    []time.Duration // per function, a decayed maximum of its run time; 0 is unknown
+	contexts []callContext   // not used yet
+}
+
+func newLane(s *server, index uint32) *lane {
+	l := &lane{server: s, index: index, queue: newLaneQueue(), log: s.recorder.lane(int(index)), costs: make([]time.Duration, len(s.tasks))}
+	buf := l.log.journalBuf()
+	l.journal = buf[:cap(buf)]
+	return l
+}
+
+// serve runs calls until the connection has ended.
+func (l *lane) serve() {
+	clean := false
+	defer func() {
+		if !clean {
+			l.unwound(recover())
+		}
+	}()
+	for l.next() {
+		l.step()
+	}
+	clean = true
+}
+
+// unwound gives the call that unwound the goroutine its outcome and goes on in a
+// new goroutine. value is nil for runtime.Goexit.
+func (l *lane) unwound(value any) {
+	if !l.running {
+		panic(value) //nolint:forbidigo // a bug of ours must not pass for a failed call
+	}
+	l.running = false
+	t := l.current()
+	name := l.server.tasks[t.function].Name()
+	l.finish(t, procpool.NewPanicError(name, value, debug.Stack()))
+	go l.serve()
+}
+
+// current returns the task at hand.
+func (l *lane) current() *task { return &l.runs[l.run].tasks[l.task] }
+
+// next goes to the next call. It blocks while there is none and reports false
+// when the connection has ended.
+func (l *lane) next() bool {
+	for {
+		if l.run < len(l.runs) {
+			r := &l.runs[l.run]
+			if l.task < len(r.tasks) {
+				return true
+			}
+			r.batch.release()
+			*r = taskRun{}
+			l.run, l.task = l.run+1, 0
+			continue
+		}
+		l.runs, l.run = l.queue.take(l.runs[:0]), 0
+		if len(l.runs) > 0 {
+			continue
+		}
+		l.flush()
+		l.runs = l.queue.take(l.runs[:0]) // what came meanwhile
+		if len(l.runs) > 0 {
+			continue
+		}
+		select {
+		case <-l.queue.wake:
+		case <-l.server.gone:
+			return false
+		}
+		l.now = monotonicNow()
+	}
+}
+
+// advance goes past the item at hand.
+func (l *lane) advance(t *task) {
+	if l.item+1 < len(t.sizes) {
+		l.from += int(t.sizes[l.item])
+		l.item++
+		return
+	}
+	l.item, l.from = 0, 0
+	l.task++
+}
+
+// step sees the call at hand from its start to its outcome.
+func (l *lane) step() {
+	t := l.current()
+	seq := t.seq + uint64(l.item)
+	known := int(t.function) < len(l.server.tasks)
+	l.settle(known && l.costs[t.function] > 0 && l.costs[t.function] < shareBelow)
+
+	l.reached.Store(seq) // see cancel
+	gaveUp := l.queue.unmark(seq)
+
+	l.buf, l.mark = beginOutcome(l.journal[l.used:l.used], seq, l.index)
+	if gaveUp || !l.log.start(seq, l.now) {
+		l.add(declineOutcome(l.buf, l.mark))
+		l.advance(t)
+		return
+	}
+	if !known {
+		l.began = l.now
+		l.finish(t, procpool.ErrUnknownTask)
+		return
+	}
+	l.execute(t, seq)
+}
+
+// execute runs the function. It does not return when the function unwinds.
+func (l *lane) execute(t *task, seq uint64) {
+	payload := t.payload
+	if len(t.sizes) > 0 {
+		payload = payload[l.from : l.from+int(t.sizes[l.item])]
+	}
+	codec := t.codec
+	if codec == "" {
+		codec = l.server.codecs[t.function]
+	}
+	call := l.newContext()
+	call.seq = seq
+	if t.timeout > 0 {
+		call.deadline = l.runs[l.run].arrived.Add(t.timeout)
+	}
+	ctx := procpool.WithMetadata(call, t.metadata)
+	l.call.Store(call)
+	if l.queue.unmark(seq) {
+		call.end(context.Canceled) // it came between the start and now
+	}
+	l.began = l.now
+	l.running = true
+	buf, err := l.server.tasks[t.function].Run(ctx, codec, payload, l.buf)
+	l.running = false
+	if err == nil {
+		l.buf = buf
+	}
+	l.finish(t, err)
+}
+
+// newContext returns a context that was never used.
+func (l *lane) newContext() *callContext {
+	if len(l.contexts) == 0 {
+		l.contexts = make([]callContext, contextSlab)
+	}
+	c := &l.contexts[0]
+	l.contexts = l.contexts[1:]
+	return c
+}
+
+// finish gives the call at hand its outcome: with a nil error, the result behind
+// the mark in buf.
+func (l *lane) finish(t *task, err error) {
+	l.now = monotonicNow()
+	ran := time.Duration(l.now - l.began)
+	if call := l.call.Swap(nil); call != nil {
+		call.end(context.Canceled)
+	}
+	seq := t.seq + uint64(l.item)
+	name := ""
+	if int(t.function) < len(l.server.tasks) {
+		name = l.server.infos[t.function].Name
+		cost := &l.costs[t.function]
+		*cost = max(ran, *cost-*cost/8, 1)
+	}
+	if size := int64(len(l.buf) - l.mark.result); err == nil && l.server.maxPayload > 0 && size > l.server.maxPayload {
+		err = tooLarge(name, size, l.server.maxPayload)
+	}
+	switch {
+	case err != nil:
+		l.add(failOutcome(l.journal[l.used:l.used+l.mark.result], l.mark, ran, name, err))
+	case l.inJournal(l.buf) && cap(l.buf)-len(l.buf) >= outcomeSlack:
+		l.add(endOutcome(l.buf, l.mark, ran))
+	default:
+		l.addBig(ran)
+	}
+	l.log.finish(seq)
+	l.buf = nil
+	l.hot = ran < hotBelow
+	l.advance(t)
+}

@@ -1,0 +1,162 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
+)
+
+// Work reads calls and hands them to the lanes until the host is gone. It never
+// waits for a lane, so that what is behind a long call gets past it.
+func (s *server) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse]) error {
+	lanes, err := s.beginWork(stream)
+	if err != nil {
+		return err
+	}
+	defer s.leave()
+	for _, l := range lanes {
+		go l.serve()
+	}
+	for {
+		batch := newTaskBatch()
+		if err := stream.RecvMsg(batch); err != nil {
+			return err
+		}
+		if err := dispatch(lanes, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// beginWork makes stream the one on which calls and outcomes travel.
+func (s *server) beginWork(stream grpc.ServerStream) ([]*lane, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.lanes == nil:
+		return nil, status.Error(codes.FailedPrecondition, "the first call on a connection is Hello")
+	case s.working:
+		return nil, status.Error(codes.FailedPrecondition, "the work stream is open already; there is one per connection")
+	}
+	s.working = true
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	s.stream = stream
+	// The connection recognises the stream by its first message, and counts
+	// what the kernel takes of it from there on.
+	opening := make([]byte, openingBytes)
+	if _, err := rand.Read(opening); err != nil {
+		return nil, status.Errorf(codes.Internal, "marking the work stream: %v", err)
+	}
+	message := protowire.AppendBytes([]byte{tagResponseOpening}, opening)
+	s.conn.Load().watchStream(message)
+	if err := stream.SendMsg(&workResponse{data: message}); err != nil {
+		return nil, err
+	}
+	return s.lanes, nil
+}
+
+// openingBytes is enough for nobody else to send the same bytes by chance.
+const openingBytes = 32
+
+// dispatch hands the tasks of a message to their lanes.
+func dispatch(lanes []*lane, batch *taskBatch) error {
+	defer batch.release()
+	now := time.Now()
+	for tasks := batch.tasks; len(tasks) > 0; {
+		index := tasks[0].lane
+		if uint64(index) >= uint64(len(lanes)) {
+			return status.Errorf(codes.InvalidArgument, "lane %d is not open", index)
+		}
+		n := 1
+		for n < len(tasks) && tasks[n].lane == index {
+			n++
+		}
+		batch.retain(1)
+		lanes[index].queue.put(taskRun{batch: batch, tasks: tasks[:n], arrived: now})
+		tasks = tasks[n:]
+	}
+	return nil
+}
+
+// send sends outcomes and returns how many bytes the stream has carried when they
+// are with the kernel. short says that the next call is likely to come soon. An
+// error means that the host is gone, which the reader of the stream sees too.
+func (s *server) send(r *workResponse, short bool) (expect uint64) {
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	s.conn.Load().setHot(short)
+	s.queued += r.wireSize()
+	if err := s.stream.SendMsg(r); err != nil {
+		s.leave()
+	}
+	return s.queued
+}
+
+// written returns how many bytes of the stream are with the kernel.
+func (s *server) written() uint64 { return s.conn.Load().written() }
+
+// awaitWritten waits until that many are, or the host is gone.
+func (s *server) awaitWritten(n uint64) {
+	if err := s.conn.Load().waitWritten(n, s.gone); err != nil {
+		s.leave()
+	}
+}
+
+// Control handles what must not wait behind calls.
+func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest, workerv1.ControlResponse]) error {
+	s.mu.Lock()
+	lanes := s.lanes
+	s.mu.Unlock()
+	if lanes == nil {
+		return status.Error(codes.FailedPrecondition, "the first call on a connection is Hello")
+	}
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		switch event := request.GetEvent().(type) {
+		case *workerv1.ControlRequest_Cancel:
+			if i := event.Cancel.GetLane(); uint64(i) < uint64(len(lanes)) {
+				lanes[i].cancel(event.Cancel.GetSeq())
+			}
+		case *workerv1.ControlRequest_Ping:
+			pong := &workerv1.Pong{Id: event.Ping.GetId()}
+			if err := stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Pong{Pong: pong}}); err != nil {
+				return err
+			}
+		default:
+			// A drain needs nothing here: no call is waited for. What is
+			// newer than this worker is not meant for it.
+		}
+	}
+}
+
+// controllerService is go-plugin's request to leave. Its messages are empty.
+const controllerService = "plugin.GRPCController"
+
+func registerController(rpc *grpc.Server, leave func()) {
+	rpc.RegisterService(&grpc.ServiceDesc{
+		ServiceName: controllerService,
+		HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{
+			MethodName: "Shutdown",
+			Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+				if err := decode(new(emptypb.Empty)); err != nil {
+					return nil, err
+				}
+				leave()
+				return new(emptypb.Empty), nil
+			},
+		}},
+	}, struct{}{})
+}
