@@ -12,11 +12,12 @@ const servedShown = 20
 // UnknownTaskError makes the error for a call of a task that no worker serves:
 // it matches [ErrUnknownTask], lists the names that are served, and tells the one
 // that was perhaps meant. Where the handle was made by [Define] it tells remedy
-// instead, such as "pass it to workerproc.Init". Executors use it.
+// instead, such as "pass it to workerproc.Init", unless that is empty. Executors
+// use it.
 func UnknownTaskError(c *Call, served []string, remedy string) error {
 	served = slices.Sorted(slices.Values(served))
 	var b strings.Builder
-	if c.Local() {
+	if c.Local() && remedy != "" {
 		fmt.Fprintf(&b, ": %s", remedy)
 	} else if near := nearest(c.Task(), served); near != "" {
 		fmt.Fprintf(&b, ", did you mean %q?", near)

@@ -38,6 +38,7 @@ func (c *core) start(number int) error {
 		return err
 	}
 	h.worker = w
+	c.starts.Go(func() { <-w.Done() }) // Close waits until nothing of the worker is left
 	hello := w.Hello()
 	if names := c.served.learn(hello.Tasks); names != nil {
 		c.sched.SetServed(names)
@@ -169,4 +170,13 @@ func sortedNames(tasks []procpool.TaskInfo) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// unknownTask makes the error for a call of a task that the workers do not serve.
+func (c *core) unknownTask(call *procpool.Call) error {
+	remedy := ""
+	if c.cfg.Command.path == "" {
+		remedy = "pass it to workerproc.Init (in tests, to procpooltest.Main)"
+	}
+	return procpool.UnknownTaskError(call, c.served.list(), remedy)
 }

@@ -38,7 +38,7 @@ type core struct {
 
 	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
 	cancelStart context.CancelFunc
-	starts      sync.WaitGroup // launches in flight
+	starts      sync.WaitGroup // launches in flight and workers not yet tidied up
 	first       chan error     // how the first start went
 	served      servedTasks
 
@@ -79,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		}
 	}
 	if err != nil {
-		_ = c.close()
+		c.close()
 		return nil, err
 	}
 	c.sched.Grow(cfg.Workers - 1)
