@@ -1,0 +1,70 @@
+package wire_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/grpc"
+
+	"github.com/procpool/procpool/internal/proc"
+	"github.com/procpool/procpool/internal/wire"
+)
+
+// muteServer accepts a connection and never says a word.
+func muteServer() int {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "mute")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	go func() {
+		for {
+			if _, err := l.Accept(); err != nil {
+				return
+			}
+		}
+	}()
+	fmt.Println("1|1|unix|" + path + "|grpc")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// foreignServer is a gRPC server that serves nothing of ours.
+func foreignServer() int {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "foreign")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	s := grpc.NewServer()
+	go func() { _ = s.Serve(l) }()
+	fmt.Println("1|1|unix|" + path + "|grpc")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// hostThatDies starts a worker, prints its process id and waits to be killed.
+func hostThatDies() int {
+	if err := os.Unsetenv(roleEnv); err != nil {
+		return 1
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	w, err := wire.Start(context.Background(), wire.Options{
+		Spawner: proc.NewSpawner(), Path: program, Env: os.Environ(), SocketDir: os.Getenv("WIRE_TEST_DIR"),
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(w.PID())
+	select {}
+}

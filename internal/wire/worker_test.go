@@ -1,0 +1,171 @@
+package wire_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/wire"
+)
+
+// The test binary run again is the worker. roleEnv says which kind; a plain
+// worker has none.
+const roleEnv = "WIRE_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	role := os.Getenv(roleEnv)
+	if role == "" && !wire.UnderHost() {
+		os.Exit(m.Run())
+	}
+	os.Exit(runRole(role))
+}
+
+// runRole is the main function of a child.
+func runRole(role string) int {
+	switch role {
+	case "exits":
+		fmt.Println("out: I can't work like this")
+		fmt.Fprintln(os.Stderr, "err: no licence found")
+		return 7
+	case "silent":
+		// Never says anything, and leaves when it is told to.
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return 0
+	case "closes-stdout":
+		_ = os.Stdout.Close()
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return 0
+	case "wrong-version":
+		fmt.Println("1|99|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return 0
+	case "wrong-core":
+		fmt.Println("2|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return 0
+	case "nobody-listens":
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return 0
+	case "mute-server":
+		return muteServer()
+	case "foreign-server":
+		return foreignServer()
+	case "chatty":
+		fmt.Println("loading the model")
+		fmt.Print("no newline here: ")
+	case "host":
+		return hostThatDies()
+	}
+	if err := wire.ServeWorker(context.Background(), wire.ServeOptions{Tasks: tasks}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// errKnown keeps its identity across the boundary.
+var errKnown = errors.New("a known failure")
+
+// The tasks of the worker.
+var (
+	square = procpool.Define("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
+	echo   = procpool.Define("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil }, procpool.WithCodec(procpool.Raw))
+	fails  = procpool.Define("fails", func(_ context.Context, text string) (int, error) {
+		if text == "known" {
+			return 0, fmt.Errorf("wrapped: %w", errKnown)
+		}
+		return 0, errors.New(text)
+	}, procpool.Errors(map[string]error{"known": errKnown}))
+	panics = procpool.Define("panics", func(_ context.Context, text string) (int, error) { panic(text) })
+	goexit = procpool.Define("goexit", func(context.Context, int) (int, error) {
+		runtime.Goexit()
+		return 0, nil
+	})
+	exits   = procpool.Define("exits", func(_ context.Context, code int) (int, error) { os.Exit(code); return 0, nil })
+	signals = procpool.Define("signals", func(_ context.Context, sig int) (int, error) {
+		if err := syscall.Kill(os.Getpid(), syscall.Signal(sig)); err != nil {
+			return 0, err
+		}
+		select {}
+	})
+	// spin takes that many microseconds of processor time.
+	spin = procpool.Define("spin", func(_ context.Context, micros int) (int, error) {
+		busy(time.Duration(micros) * time.Microsecond)
+		return micros, nil
+	})
+	// forever does not look at its context.
+	forever = procpool.Define("forever", func(context.Context, int) (int, error) { select {} })
+	// untilCancelled returns how its context ended.
+	untilCancelled = procpool.Define("until_cancelled", func(ctx context.Context, _ int) (string, error) {
+		<-ctx.Done()
+		return ctx.Err().Error(), nil
+	})
+	// remaining returns the milliseconds up to the deadline, -1 for none.
+	remaining = procpool.Define("remaining", func(ctx context.Context, _ int) (int, error) {
+		deadline, ok := ctx.Deadline()
+		if !ok {
+			return -1, nil
+		}
+		return int(time.Until(deadline).Milliseconds()), nil
+	})
+	tenant = procpool.Define("tenant", func(ctx context.Context, _ int) (string, error) {
+		return procpool.MetadataFrom(ctx)["tenant"], nil
+	})
+	makeBytes = procpool.Define("make_bytes", func(_ context.Context, n int) ([]byte, error) { return make([]byte, n), nil },
+		procpool.WithCodec(procpool.CBOR))
+	flood = procpool.Define("flood", func(_ context.Context, lines int) (int, error) {
+		line := strings.Repeat("x", 1<<20) + "\n"
+		for range lines {
+			if _, err := os.Stdout.WriteString(line); err != nil {
+				return 0, err
+			}
+			if _, err := os.Stderr.WriteString(line); err != nil {
+				return 0, err
+			}
+		}
+		return lines, nil
+	})
+	readStdin = procpool.Define("read_stdin", func(context.Context, int) (int, error) {
+		n, err := bufio.NewReader(os.Stdin).Read(make([]byte, 16))
+		if !errors.Is(err, io.EOF) {
+			return n, fmt.Errorf("standard input gave %d bytes and %v", n, err)
+		}
+		return n, nil
+	})
+	environ = procpool.Define("environ", func(context.Context, int) ([]string, error) { return os.Environ(), nil })
+	// grandchild starts a process that outlives its parent unless somebody
+	// sees to it, and returns its id.
+	grandchild = procpool.Define("grandchild", func(context.Context, int) (int, error) {
+		cmd := exec.Command("sleep", "1000")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		return cmd.Process.Pid, nil
+	})
+	leak = procpool.Define("goroutine_panic", func(context.Context, int) (int, error) {
+		go func() { panic("in a goroutine of its own") }()
+		select {}
+	})
+)
+
+var tasks = []procpool.Task{
+	square, echo, fails, panics, goexit, exits, signals, spin, forever, untilCancelled, remaining, tenant, makeBytes,
+	flood, readStdin, environ, grandchild, leak,
+}
+
+func busy(d time.Duration) {
+	for start := time.Now(); time.Since(start) < d; {
+	}
+}
