@@ -78,7 +78,7 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	case l.peerErr != nil:
 		se.Reason, se.Err = "somebody else answered on its socket", l.peerErr
 	case errors.As(err, &handshake):
-		se.Reason, se.Err = "its handshake is not one of a procpool worker; "+leaveHint, cleanHandshake(handshake.err)
+		se.Reason, se.Err = "its handshake is not one of a procpool worker; "+leaveHint, l.handshakeCause()
 	case errors.As(err, &hello):
 		se.Reason, se.Err = helloReason(hello.err), errors.New(streamError(hello.err))
 	default:
@@ -134,11 +134,11 @@ func helloReason(err error) string {
 	return "it did not answer Hello"
 }
 
-// cleanHandshake keeps the part of go-plugin's text that is about the handshake.
-func cleanHandshake(err error) error {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	if strings.Contains(text, "Unrecognized remote plugin message") {
+// handshakeCause says what was wrong with the handshake.
+func (l *launch) handshakeCause() error {
+	line := l.handshake.Load()
+	if line == nil {
 		return errors.New("its standard output ended without a handshake")
 	}
-	return errors.New(text)
+	return fmt.Errorf("it printed %q where 1|%d|unix|<path>|grpc is expected", *line, pluginVersion)
 }

@@ -53,6 +53,8 @@ type launch struct {
 	recorder *recorder
 	dir      string
 
+	handshake atomic.Pointer[string] // the line, once it was printed
+
 	dialled atomic.Bool
 	peerErr error    // why a connection was refused
 	addr    net.Addr // where the worker listens; set before the first dial
@@ -131,7 +133,14 @@ func (l *launch) spawn(ctx context.Context, env []string, dir string) (*proc.Chi
 	l.mu.Unlock()
 	child, err := l.o.Spawner.Start(ctx, proc.Spec{
 		Path: l.o.Path, Args: l.o.Args, Dir: l.o.Dir, Env: workerEnv(l.o.Env, env, path, l.o.Poller != nil),
-		MemoryLimit: l.o.MemoryLimit, Output: l.o.Output, Claim: claimHandshake,
+		MemoryLimit: l.o.MemoryLimit, Output: l.o.Output, Claim: func(line []byte) []byte {
+			found := claimHandshake(line)
+			if found != nil {
+				text := string(found)
+				l.handshake.Store(&text)
+			}
+			return found
+		},
 	})
 	if err != nil {
 		return nil, err

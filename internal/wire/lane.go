@@ -116,13 +116,11 @@ func (l *lane) next() bool {
 			l.run, l.task = l.run+1, 0
 			continue
 		}
-		l.runs, l.run = l.queue.take(l.runs[:0]), 0
-		if len(l.runs) > 0 {
+		if l.take() {
 			continue
 		}
 		l.flush()
-		l.runs = l.queue.take(l.runs[:0]) // what came meanwhile
-		if len(l.runs) > 0 {
+		if l.take() { // what came meanwhile
 			continue
 		}
 		select {
@@ -130,8 +128,17 @@ func (l *lane) next() bool {
 		case <-l.server.gone:
 			return false
 		}
-		l.now = monotonicNow()
 	}
+}
+
+// take takes what waits in the queue and reports whether that is anything.
+func (l *lane) take() bool {
+	l.runs, l.run = l.queue.take(l.runs[:0]), 0
+	if len(l.runs) == 0 {
+		return false
+	}
+	l.now = monotonicNow()
+	return true
 }
 
 // advance goes past the item at hand.

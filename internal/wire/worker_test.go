@@ -71,6 +71,9 @@ func runRole(role string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if role == "lingers" {
+		select {}
+	}
 	return 0
 }
 
@@ -154,6 +157,25 @@ var (
 		}
 		return cmd.Process.Pid, nil
 	})
+	// dieQuick returns at once for 1 and dies for 2.
+	dieQuick = procpool.Define("die_quick", func(_ context.Context, n int) (int, error) {
+		if n == 2 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		return n, nil
+	})
+	// hangUp closes every socket of its process.
+	hangUp = procpool.Define("hang_up", func(context.Context, int) (int, error) {
+		for fd := 3; fd < 64; fd++ {
+			if _, err := syscall.Getpeername(fd); err == nil {
+				if err := syscall.Shutdown(fd, syscall.SHUT_RDWR); err != nil {
+					return 0, err
+				}
+			}
+		}
+		select {}
+	})
 	leak = procpool.Define("goroutine_panic", func(context.Context, int) (int, error) {
 		go func() { panic("in a goroutine of its own") }()
 		select {}
@@ -162,7 +184,7 @@ var (
 
 var tasks = []procpool.Task{
 	square, echo, fails, panics, goexit, exits, signals, spin, forever, untilCancelled, remaining, tenant, makeBytes,
-	flood, readStdin, environ, grandchild, leak,
+	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp,
 }
 
 func busy(d time.Duration) {
