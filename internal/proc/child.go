@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -32,7 +31,7 @@ type Child struct {
 	hasClaim bool // used by stdout's goroutine only
 	early    ring
 	tail     ring
-	goOOM    atomic.Bool // standard error held the Go runtime's out-of-memory message
+	crash    goCrash
 
 	// mu makes every signal happen before the reap or not at all: after it the process id, and with it
 	// the group id, may belong to somebody else.
@@ -44,7 +43,7 @@ type Child struct {
 	done   chan struct{}
 }
 
-// newChild takes over a running process and starts the goroutines that belong to it.
+// newChild takes over a running process and starts the goroutines that read its output.
 func newChild(s *Spawner, spec Spec, guard *guard, process *os.Process, p *pipes) *Child {
 	c := &Child{
 		spawner: s, spec: spec, guard: guard, process: process, pid: process.Pid,
@@ -66,7 +65,6 @@ func newChild(s *Spawner, spec Spec, guard *guard, process *os.Process, p *pipes
 	}, c.errLines.flush)
 	go c.stdout.run()
 	go c.stderr.run()
-	go c.wait()
 	return c
 }
 
@@ -89,9 +87,7 @@ func (c *Child) stdoutLine(line []byte) {
 }
 
 func (c *Child) stderrLine(line []byte) {
-	if goOutOfMemory(line) {
-		c.goOOM.Store(true)
-	}
+	c.crash.see(line)
 	c.spec.Output(Stderr, line)
 }
 
@@ -112,10 +108,12 @@ func (c *Child) wait() {
 	if e.Code != 0 && !e.Killed {
 		waitFor(c.stderr.settled, settleTime)
 		e.OOM = judge(e, evidence{
-			limitHit: over || c.guard.limitHit(),
-			goText:   c.goOOM.Load(),
-			hint:     hintsOutOfMemory(c.tail.bytes()),
-			kernel:   e.Signal == syscall.SIGKILL && c.guard.kernelKilled(),
+			limitHit:  over || c.guard.limitHit(),
+			refused:   c.guard.refusesAt(),
+			goText:    c.crash.outOfMemory.Load(),
+			inRuntime: c.crash.inRuntime.Load(),
+			hint:      hintsOutOfMemory(c.tail.bytes()),
+			kernel:    e.Signal == syscall.SIGKILL && c.guard.kernelKilled(),
 		})
 	}
 	c.exit = e
@@ -206,9 +204,9 @@ func (c *Child) Tail(wait time.Duration) []byte {
 	return c.tail.bytes()
 }
 
-// Close waits for Done, so kill the child first, and then ends the two readers, even if a process that
-// left the group still holds the pipes, and closes what is left of their descriptors. It may be called
-// more than once.
+// Close waits for Done, so kill the child first, and then until all that the child wrote has been passed
+// on. It ends the two readers even if a process that left the group still holds the pipes, and closes
+// what is left of their descriptors. It may be called more than once.
 func (c *Child) Close() {
 	<-c.done
 	c.stdout.close()

@@ -12,14 +12,17 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
-// dataSlack is added to the memory limit for RLIMIT_DATA. That counts what is mapped for writing, and
-// every runtime maps more than it uses (a Go program that uses 2 MiB has mapped 40, Node 49 for 6, seen
-// on Linux 6.18); what is really used is held to the limit itself by the watcher.
-const dataSlack = 64 << 20
+// RLIMIT_DATA counts what is mapped for writing, and programs map more than they use: for 9 MiB used a Go
+// program that links C has mapped 111, a stack of 8 MiB for each thread among them (Linux 6.18). So it is
+// no limit of memory by itself. It stops what would grow past the limit before the watcher looks again:
+// at every look it is set to what is mapped, plus what is left of the limit, plus dataSlack.
+const (
+	dataSlack      = 64 << 20
+	dataSlackFirst = 256 << 20 // before the first look, for what a runtime maps when it begins
+)
 
 // limiter makes the guards of a spawner's children. The zero value is ready.
 type limiter struct {
@@ -112,7 +115,7 @@ func (g *guard) engage(c *Child) error {
 		return nil
 	}
 	if g.rlimit {
-		if err := limitData(c.pid, uint64(g.limit)+dataSlack); err != nil {
+		if err := limitData(c.pid, uint64(g.limit)+dataSlackFirst); err != nil {
 			return err
 		}
 	}
@@ -121,12 +124,13 @@ func (g *guard) engage(c *Child) error {
 	return nil
 }
 
-// limitData lowers RLIMIT_DATA of a process to limit, unless it is lower already.
+// limitData sets the soft RLIMIT_DATA of a process to limit, or to its hard one if that is lower. The
+// hard one stays: to raise it again would take a privilege.
 func limitData(pid int, limit uint64) error {
 	var old unix.Rlimit
 	err := unix.Prlimit(pid, unix.RLIMIT_DATA, nil, &old)
-	if err == nil && old.Max > limit {
-		err = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: min(old.Cur, limit), Max: limit}, nil)
+	if err == nil && old.Cur != min(old.Max, limit) {
+		err = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: min(old.Max, limit), Max: old.Max}, nil)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: it has ended already, which Done tells
 		return fmt.Errorf("RLIMIT_DATA was refused: %w", err)
@@ -136,7 +140,9 @@ func limitData(pid int, limit uint64) error {
 
 // begin records what the end will be compared with. It is no part of the start, which it would delay.
 func (g *guard) begin() {
-	g.hostPeak = peakMemory(os.Getpid())
+	if host, ok := measure(os.Getpid()); ok {
+		g.hostPeak = host.peak
+	}
 	g.oomKills = kernelOOMKills()
 }
 
@@ -149,6 +155,14 @@ func (g *guard) killAll() {
 
 // limitHit reports whether the kernel killed in the control group for want of memory.
 func (g *guard) limitHit() bool { return g.group != nil && g.group.oomKills() > 0 }
+
+// refusesAt returns the limit if the kernel refuses what goes beyond it instead of killing, else 0.
+func (g *guard) refusesAt() int64 {
+	if g.limit > 0 && g.group == nil && g.rlimit {
+		return g.limit
+	}
+	return 0
+}
 
 // kernelKilled reports whether the kernel killed anything for want of memory since begin.
 func (g *guard) kernelKilled() bool { return kernelOOMKills() > g.oomKills }
@@ -172,19 +186,6 @@ func (g *guard) release() {
 		g.group.kill()
 		g.group.remove()
 	}
-}
-
-// peakMemory returns the peak resident memory of a process in bytes, 0 when it can't be read.
-func peakMemory(pid int) int64 {
-	p, err := procfs.NewProc(pid)
-	if err != nil {
-		return 0
-	}
-	status, err := p.NewStatus()
-	if err != nil {
-		return 0
-	}
-	return int64(status.VmHWM)
 }
 
 // kernelOOMKills returns how many processes the kernel has killed for want of memory since it booted.

@@ -32,6 +32,7 @@ func (*guard) fallBack() bool          { return false }
 func (*guard) begin()                  {}
 func (*guard) engage(*Child) error     { return nil }
 func (*guard) killAll()                {}
+func (*guard) refusesAt() int64        { return 0 }
 func (*guard) limitHit() bool          { return false }
 func (*guard) kernelKilled() bool      { return false }
 func (*guard) peak(maxRSS int64) int64 { return maxRSS }

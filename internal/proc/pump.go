@@ -79,8 +79,10 @@ func (p *pump) childExited() {
 
 func (p *pump) settle() { p.settleOnce.Do(func() { close(p.settled) }) }
 
-// close makes the goroutine end even if somebody still holds the write end, and waits for it.
+// close lets the goroutine read what the child left, makes it end even if somebody still holds the write
+// end, and waits for it. It must follow childExited.
 func (p *pump) close() {
+	<-p.settled
 	_ = p.file.Close()
 	<-p.ended
 }

@@ -112,6 +112,12 @@ func (s *Spawner) Start(ctx context.Context, spec Spec) (*Child, error) {
 		s.left()
 		return nil, fmt.Errorf("cannot start %q with a memory limit: %w", spec.Path, err)
 	}
+	return s.start(ctx, spec, guard)
+}
+
+// start hands a start to the thread and waits for its outcome or for the end of ctx. It takes over the
+// guard and the count of the start.
+func (s *Spawner) start(ctx context.Context, spec Spec, guard *guard) (*Child, error) {
 	req := &startRequest{spec: spec, guard: guard, result: make(chan startResult, 1)}
 	select {
 	case s.requests <- req:
@@ -204,7 +210,7 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 		guard.release()
 		return nil, fmt.Errorf("cannot start %q: %w", spec.Path, err)
 	}
-	start := func() (*os.Process, error) {
+	launch := func() (*os.Process, error) {
 		return os.StartProcess(spec.Path, spec.Args, &os.ProcAttr{
 			Dir:   spec.Dir,
 			Env:   spec.Env,
@@ -212,9 +218,9 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 			Sys:   sysProcAttr(guard),
 		})
 	}
-	process, err := start()
+	process, err := launch()
 	if err != nil && guard.fallBack() {
-		process, err = start()
+		process, err = launch()
 	}
 	pipes.closeChildEnds()
 	if err != nil {
@@ -224,7 +230,9 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 	}
 	s.stay()
 	c := newChild(s, spec, guard, process, pipes)
-	if err := guard.engage(c); err != nil {
+	err = guard.engage(c)
+	go c.wait()
+	if err != nil {
 		s.stay()
 		go s.discard(c)
 		return nil, fmt.Errorf("cannot limit the memory of %q: %w", spec.Path, err)

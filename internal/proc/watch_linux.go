@@ -33,10 +33,8 @@ func (g *guard) watch(c *Child) {
 			return
 		case <-timer.C:
 		}
-		tree := processTree(c.pid)
-		used := treeMemory(tree)
-		g.ownPeak.Store(max(g.ownPeak.Load(), peakMemory(c.pid)))
-		if used > g.limit && (len(tree) == 1 || sharedMemory(tree) > g.limit) {
+		used, over := g.look(c.pid)
+		if over {
 			c.killOver()
 			return
 		}
@@ -46,6 +44,30 @@ func (g *guard) watch(c *Child) {
 			timer.Reset(watchCalm)
 		}
 	}
+}
+
+// look measures the tree of pid, reports whether it is over the limit, and bounds how much more it may
+// map until the next look.
+func (g *guard) look(pid int) (used int64, over bool) {
+	tree := measureAll(processTree(pid))
+	for _, m := range tree {
+		used += m.used
+	}
+	if len(tree) > 0 && tree[0].pid == pid {
+		g.ownPeak.Store(max(g.ownPeak.Load(), tree[0].peak))
+	}
+	if used > g.limit && len(tree) > 1 {
+		used = sharedOnce(tree)
+	}
+	if used > g.limit {
+		return used, true
+	}
+	for _, m := range tree {
+		if g.rlimit {
+			_ = limitData(m.pid, uint64(m.mapped+g.limit-used)+dataSlack) // refused by what runs as somebody else
+		}
+	}
+	return used, false
 }
 
 // processTree returns pid and its descendants. One whose parent has died is not found: it has a new one.
@@ -71,43 +93,60 @@ func processTree(pid int) []int {
 	return tree
 }
 
-// treeMemory adds up the memory of processes that only they can give back: anonymous, shared memory
-// and what of it is swapped out, but no mapped files. What several share is counted several times.
-func treeMemory(tree []int) int64 {
-	var sum uint64
-	for _, pid := range tree {
-		p, err := procfs.NewProc(pid)
-		if err != nil {
-			continue // it has ended
-		}
-		s, err := p.NewStatus()
-		if err != nil {
-			continue
-		}
-		if s.RssAnon+s.RssFile+s.RssShmem == 0 {
-			s.RssAnon = s.VmRSS // a kernel that does not tell them apart
-		}
-		sum += s.RssAnon + s.RssShmem + s.VmSwap + s.HugetlbPages
-	}
-	return int64(sum)
+// memory is what one process has, in bytes.
+type memory struct {
+	pid    int
+	used   int64 // what only it can give back: anonymous, shared memory, swapped out; no mapped files
+	mapped int64 // what RLIMIT_DATA counts
+	peak   int64 // the most that was ever resident
 }
 
-// sharedMemory adds up the memory of processes with everything shared counted once. It makes the
-// kernel walk all their pages, so it is asked only when the cheap sum is over the limit.
-func sharedMemory(tree []int) int64 {
-	var sum uint64
-	for _, pid := range tree {
-		p, err := procfs.NewProc(pid)
-		if err != nil {
-			continue // it has ended
-		}
-		if s, err := p.ProcSMapsRollup(); err == nil {
-			sum += s.Pss + s.SwapPss
-		} else {
-			sum += uint64(treeMemory([]int{pid})) // not ours to read: the cheap sum must do
+// measure reads the memory of a process; false means that it has ended.
+func measure(pid int) (memory, bool) {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return memory{}, false
+	}
+	s, err := p.NewStatus()
+	if err != nil {
+		return memory{}, false
+	}
+	if s.RssAnon+s.RssFile+s.RssShmem == 0 {
+		s.RssAnon = s.VmRSS // a kernel that does not tell them apart
+	}
+	return memory{
+		pid:    pid,
+		used:   int64(s.RssAnon + s.RssShmem + s.VmSwap + s.HugetlbPages),
+		mapped: int64(s.VmData),
+		peak:   int64(s.VmHWM),
+	}, true
+}
+
+// measureAll measures those of the processes that still run.
+func measureAll(pids []int) []memory {
+	all := make([]memory, 0, len(pids))
+	for _, pid := range pids {
+		if m, ok := measure(pid); ok {
+			all = append(all, m)
 		}
 	}
-	return int64(sum)
+	return all
+}
+
+// sharedOnce adds up the memory that processes use with everything shared counted once. It makes the
+// kernel walk all their pages, so it is asked only when the cheap sum is over the limit.
+func sharedOnce(tree []memory) int64 {
+	var sum int64
+	for _, m := range tree {
+		used := m.used // if the pages are not ours to see, the cheap figure must do
+		if p, err := procfs.NewProc(m.pid); err == nil {
+			if s, err := p.ProcSMapsRollup(); err == nil {
+				used = min(used, int64(s.Pss+s.SwapPss)) // Pss counts mapped files too
+			}
+		}
+		sum += used
+	}
+	return sum
 }
 
 // killStrays kills the descendants of pid that left its process group. The caller sees to it that pid
