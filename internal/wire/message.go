@@ -78,6 +78,31 @@ func consumeBytes(b []byte) ([]byte, int) {
 	return b[n:end:end], end
 }
 
+// nextElement reads the next field of a message that is mostly a list: the n
+// bytes that it takes, and the element's body if it has the list's tag, nil if it
+// is another field, which is to be passed over.
+func nextElement(data []byte, list uint64) (body []byte, n int, err error) {
+	if len(data) > 1 && uint64(data[0]) == list && data[1] < 0x80 {
+		if end := 2 + int(data[1]); end <= len(data) {
+			return data[2:end:end], end, nil
+		}
+		return nil, 0, errTruncated
+	}
+	tag, n := consumeVarint(data)
+	if n < 0 {
+		return nil, 0, errTruncated
+	}
+	if tag != list {
+		size, err := skipField(tag, data[n:])
+		return nil, n + size, err
+	}
+	body, size := consumeBytes(data[n:])
+	if size < 0 {
+		return nil, 0, errTruncated
+	}
+	return body, n + size, nil
+}
+
 // checkTag tells whether a field that is not known may have this tag.
 func checkTag(tag uint64) error {
 	num, typ := protowire.DecodeTag(tag)

@@ -136,11 +136,3 @@ func (r *workResponse) marshal(pool *bufferPool) mem.BufferSlice {
 	}
 	return out.buffers()
 }
-
-// openingMessage returns a WorkResponse that means nothing to the host and that
-// the worker recognises its stream by, see pollConn.watchStream. Only the Work
-// stream sends one, once.
-func openingMessage() *workResponse {
-	const text = "procpool work stream"
-	return &workResponse{data: append([]byte{tagResponseOpening, byte(len(text))}, text...)}
-}

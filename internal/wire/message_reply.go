@@ -86,38 +86,70 @@ func decodeReplies(dst []Reply, data []byte) ([]Reply, error) {
 // parse decodes a WorkResponse; the results alias data.
 func (b *replyBatch) parse(data []byte) error {
 	for len(data) > 0 {
-		tag, n := consumeVarint(data)
-		if n < 0 {
-			return errTruncated
-		}
-		data = data[n:]
-		if tag != tagResponseOutcomes {
-			n, err := skipField(tag, data)
-			if err != nil {
-				return err
-			}
-			data = data[n:]
-			continue
-		}
-		body, n := consumeBytes(data)
-		if n < 0 {
-			return errTruncated
-		}
-		data = data[n:]
-		if len(b.replies) >= maxElements {
-			return errTooMany
-		}
-		var o outcome
-		if err := o.parse(body); err != nil {
-			return err
-		}
-		reply, err := o.reply()
+		body, n, err := nextElement(data, tagResponseOutcomes)
 		if err != nil {
 			return err
 		}
-		b.replies = append(b.replies, reply)
+		data = data[n:]
+		if body == nil {
+			continue
+		}
+		if len(b.replies) >= maxElements {
+			return errTooMany
+		}
+		b.replies = append(b.replies, Reply{})
+		if r := &b.replies[len(b.replies)-1]; !r.parseResult(body) {
+			if *r, err = parseOutcome(body); err != nil {
+				b.replies = b.replies[:len(b.replies)-1]
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// parseResult decodes an Outcome that is a result and nothing out of the
+// ordinary, as nearly all are. It reports false for others, or when data is
+// malformed; the reply is undefined then. It is parseOutcome without what costs
+// time.
+func (r *Reply) parseResult(data []byte) bool {
+	for i := 0; i < len(data); {
+		tag := data[i]
+		i++
+		var v uint64
+		for shift := 0; ; shift += 7 {
+			if i >= len(data) || shift > 56 {
+				return false
+			}
+			c := data[i]
+			i++
+			v |= uint64(c&0x7f) << shift
+			if c < 0x80 {
+				break
+			}
+		}
+		switch tag {
+		case tagOutcomeSeq:
+			r.Seq = v
+		case tagOutcomeInline:
+			if v > uint64(len(data)-i) {
+				return false
+			}
+			end := i + int(v)
+			r.Data = nil
+			if v > 0 {
+				r.Data = data[i:end:end]
+			}
+			i = end
+		case tagOutcomeRun:
+			r.Run = time.Duration(v) // of at most 63 bits here
+		case tagOutcomeLane:
+			r.Lane = uint32(v)
+		default:
+			return false
+		}
+	}
+	return r.Seq != 0
 }
 
 // ownData copies the results out of the message's memory: the small ones into
@@ -223,6 +255,15 @@ func (o *outcome) fail(data []byte) error {
 	o.set(Failed, nil)
 	o.failure = f
 	return f.parse(data)
+}
+
+// parseOutcome decodes an Outcome; the result aliases data.
+func parseOutcome(data []byte) (Reply, error) {
+	var o outcome
+	if err := o.parse(data); err != nil {
+		return Reply{}, err
+	}
+	return o.reply()
 }
 
 func (o *outcome) reply() (Reply, error) {
