@@ -1,0 +1,15 @@
+// Package examples is the folder of complete programs that show procpool at
+// work. Run one with go run, as in
+//
+//	go run ./examples/hello
+//
+// The tests beside this file build each program, run it and compare what it
+// prints with the file of its name in testdata.
+//
+//   - hello calls a function in a worker process.
+//   - crash has workers die in several ways, and goes on.
+//   - timeout gives up calls that take too long, heeded or not.
+//   - progress shows one live line while many calls finish.
+//   - thumbnails makes a contact sheet of a folder of images, of which some are
+//     corrupt and one is a decompression bomb.
+package examples
