@@ -91,6 +91,13 @@ var (
 		return 0, errors.New(text)
 	}, procpool.Errors(map[string]error{"known": errKnown}))
 	panics = procpool.Define("panics", func(_ context.Context, text string) (int, error) { panic(text) })
+	// oddPanics panics for odd numbers.
+	oddPanics = procpool.Define("odd_panics", func(_ context.Context, n int) (int, error) {
+		if n%2 == 1 {
+			panic("odd")
+		}
+		return n, nil
+	})
 	goexit = procpool.Define("goexit", func(context.Context, int) (int, error) {
 		runtime.Goexit()
 		return 0, nil
@@ -183,7 +190,7 @@ var (
 )
 
 var tasks = []procpool.Task{
-	square, echo, fails, panics, goexit, exits, signals, spin, forever, untilCancelled, remaining, tenant, makeBytes,
+	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, remaining, tenant, makeBytes,
 	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp,
 }
 
