@@ -1,0 +1,5 @@
+//go:build !race
+
+package procpooltest
+
+const raceDetector = false
