@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// settleTime bounds how long the exit waits for the readers when standard error matters for it. They
-// only have to read what is in a pipe; the bound is for an Output that blocks in spite of its contract.
-const settleTime = 20 * time.Millisecond
+// settleTime bounds how long the exit waits for the reader of standard error when that matters for the
+// verdict. It only has to read what is in a pipe, which takes some 50 us; the bound is for an Output
+// that blocks in spite of its contract.
+const settleTime = time.Second
 
 // Child is one started process. Its methods are safe for concurrent use.
 type Child struct {

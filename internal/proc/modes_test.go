@@ -41,7 +41,7 @@ func modes() map[string]func(args []string) {
 		"touchcrash":  func(args []string) { m := touch(atoi(args[0]), unix.MAP_PRIVATE); crash(); keep(m) },
 		"mapunused":   mapUnused,
 		"touchstay":   func(args []string) { m := touch(atoi(args[0]), unix.MAP_PRIVATE); ready(""); block(); keep(m) },
-		"touchshared": func(args []string) { m := touch(atoi(args[0]), unix.MAP_SHARED); block(); keep(m) },
+		"touchshared": func(args []string) { m := touch(atoi(args[0]), unix.MAP_SHARED); ready(""); block(); keep(m) },
 		"family":      family,
 		"sharing":     sharing,
 		"mapfile":     mapFile,
@@ -252,10 +252,11 @@ func mapUnused(args []string) {
 	}
 }
 
-// family starts a number of children that use so many MiB each, one after the other.
+// family starts a number of children that use so many MiB each, one after the other, in a way that
+// RLIMIT_DATA does not see.
 func family(args []string) {
 	for range atoi(args[0]) {
-		startReadyHere(command("touchstay", args[1]))
+		startReadyHere(command("touchshared", args[1]))
 	}
 	ready("")
 	block()
@@ -265,6 +266,9 @@ func family(args []string) {
 func sharing(args []string) {
 	f, err := os.CreateTemp(args[2], "shared")
 	if err != nil {
+		fail(err)
+	}
+	if err := os.Remove(f.Name()); err != nil { // it lives as long as somebody has it open
 		fail(err)
 	}
 	if err := f.Truncate(int64(atoi(args[1])) << 20); err != nil {
