@@ -33,15 +33,20 @@ const (
 // found on Linux only, descriptors on Unix only.
 func NoOrphans(t testing.TB) {
 	t.Helper()
+	noOrphans(t, leaveWithin)
+}
+
+func noOrphans(t testing.TB, within time.Duration) {
+	t.Helper()
 	// It also makes a later t.Parallel panic, and panics after one.
 	marker := fmt.Sprintf("%d.%d", os.Getpid(), time.Now().UnixNano())
 	t.Setenv(markEnv, marker)
 	wakePoller()
 	before := look(marker)
 	t.Cleanup(func() {
-		left := waitGone(marker, before)
+		left := waitGone(marker, before, within)
 		if len(left) > 0 {
-			t.Errorf("procpooltest.NoOrphans: %v after the test this is left of it:\n%s", leaveWithin, strings.Join(left, "\n"))
+			t.Errorf("procpooltest.NoOrphans: %v after the test this is left of it:\n%s", within, strings.Join(left, "\n"))
 		}
 	})
 }
@@ -58,10 +63,10 @@ func look(marker string) scene {
 	return s
 }
 
-func waitGone(marker string, before scene) (left []string) {
+func waitGone(marker string, before scene, within time.Duration) (left []string) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(leaveWithin); ; <-ticker.C {
+	for deadline := time.Now().Add(within); ; <-ticker.C {
 		left = left[:0]
 		for key, what := range look(marker) {
 			if _, ok := before[key]; !ok {

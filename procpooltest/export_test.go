@@ -1,0 +1,4 @@
+package procpooltest
+
+// NoOrphansWithin is NoOrphans with a patience of one's own.
+var NoOrphansWithin = noOrphans
