@@ -4,50 +4,66 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/workerproc"
 )
 
-// Main runs a package's tests so that they can start pools whose workers are the
-// test program itself. Call it from TestMain with the tasks that the tests call;
-// it does not return.
+// Main is the whole of a TestMain for tests and Examples that start worker
+// processes, which are the test binary run again:
 //
-//	func TestMain(m *testing.M) { procpooltest.Main(m, Square, Decode) }
+//	func TestMain(m *testing.M) { procpooltest.Main(m, Square, Cube) }
 //
-// It is workerproc.Init for tests. With the race detector on it has the workers
-// report data races to a file, and the run fails with their reports if there is
-// any: without it a race in a worker would pass for a crash, or for nothing.
+// In a worker it serves the tasks and never returns. Otherwise it runs the tests
+// and ends the program. Under the race detector a data race that a worker reports
+// makes the run fail too, and the report is printed; for that Main sets the
+// workers' GORACE variable.
+//
+// Main panics where workerproc.Init does.
 func Main(m *testing.M, tasks ...procpool.Task) {
 	workerproc.Init(tasks...)
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
-	if !raceDetector {
+	if !raceEnabled {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "procpooltest")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "procpooltest.Main: no place for the reports of data races:", err)
+		fmt.Fprintln(os.Stderr, "procpooltest.Main: no place for the workers' race reports:", err)
 		return 1
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	// The detector reads it when a process starts, so this one is not affected.
-	if err := os.Setenv("GORACE", os.Getenv("GORACE")+" log_path="+filepath.Join(dir, "race")); err != nil {
-		fmt.Fprintln(os.Stderr, "procpooltest.Main:", err)
+	defer os.RemoveAll(dir)
+	// The race detector has read its settings when the process started, so
+	// this changes those of the workers alone. The last of two log_paths wins.
+	settings := strings.TrimSpace(os.Getenv("GORACE") + " log_path=" + filepath.Join(dir, "worker"))
+	if err := os.Setenv("GORACE", settings); err != nil {
+		fmt.Fprintln(os.Stderr, "procpooltest.Main: can't set GORACE for the workers:", err)
 		return 1
 	}
 	code := m.Run()
-	reports, _ := filepath.Glob(filepath.Join(dir, "race.*"))
-	for _, path := range reports {
-		report, err := os.ReadFile(path) //nolint:gosec // our own folder
-		if err != nil || len(report) == 0 {
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "procpooltest.Main: a worker process has a data race:\n%s\n", report)
-		code = max(code, 1)
+	if raced := printReports(dir); raced && code == 0 {
+		code = 1
 	}
 	return code
+}
+
+// printReports prints the race reports in dir, a file for each process, and
+// reports whether there are any.
+func printReports(dir string) bool {
+	files, err := filepath.Glob(filepath.Join(dir, "worker.*"))
+	if err != nil {
+		return false // the pattern is right
+	}
+	for _, file := range files {
+		report, err := os.ReadFile(file)
+		if err != nil {
+			report = []byte(err.Error())
+		}
+		fmt.Fprintf(os.Stderr, "procpooltest.Main: data race in worker process %s:\n%s\n", strings.TrimPrefix(filepath.Ext(file), "."), report)
+	}
+	return len(files) > 0
 }

@@ -2,4 +2,4 @@
 
 package procpooltest
 
-const raceDetector = false
+const raceEnabled = false

@@ -2,4 +2,4 @@
 
 package procpooltest
 
-const raceDetector = true
+const raceEnabled = true
