@@ -40,7 +40,11 @@ const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, o
 func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	// A process that is ending by itself is to be seen with its own status.
 	if l.child != nil && ctx.Err() == nil {
-		timer := time.NewTimer(exitGrace)
+		grace := exitGrace
+		if l.handshake.Load() == nil {
+			grace = silentExitGrace
+		}
+		timer := time.NewTimer(grace)
 		select {
 		case <-l.child.Done():
 		case <-timer.C:
@@ -122,6 +126,10 @@ func (l *launch) output() string {
 	tail := l.child.Tail(outputWait)
 	return strings.TrimSpace(strings.TrimSpace(string(l.child.Early())) + "\n" + string(tail))
 }
+
+// silentExitGrace is how long a program that has closed its standard output
+// without a handshake may take to be gone. Nearly always it is about to be.
+const silentExitGrace = time.Second
 
 // outputWait bounds the wait for the end of a failed program's output.
 const outputWait = 20 * time.Millisecond

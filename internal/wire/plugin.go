@@ -120,13 +120,9 @@ func (r *childRunner) Wait(context.Context) error {
 	return nil
 }
 
-// Kill kills the process group.
-func (r *childRunner) Kill(context.Context) error {
-	if r.child != nil {
-		r.child.Kill()
-	}
-	return nil
-}
+// Kill does nothing: go-plugin calls it as soon as a start has failed, and would
+// hide how a process that is about to exit ends by itself. The launch kills.
+func (r *childRunner) Kill(context.Context) error { return nil }
 
 // Stdout yields the handshake line and EOF.
 func (r *childRunner) Stdout() io.ReadCloser { return r.child.Claimed() }
