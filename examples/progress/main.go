@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	limit = 20_000_000
-	step  = 100_000
+	limit = 10_000_000
+	step  = 50_000
 )
 
 // CountPrimes counts the primes from its argument on, over step numbers.

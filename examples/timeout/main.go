@@ -16,15 +16,17 @@ import (
 
 const (
 	patience = 100 * time.Millisecond // how long the caller waits
-	grace    = 300 * time.Millisecond // how long the worker has to stop then
+	grace    = time.Second            // how long the worker has to stop then
 )
 
-// Polite works for an hour, or until its context ends.
+// Polite works for an hour, or until its context ends. Then it tidies up, for
+// which the caller does not wait.
 var Polite = procpool.Define("polite", func(ctx context.Context, _ int) (int, error) {
 	select {
 	case <-time.After(time.Hour):
 		return 0, nil
 	case <-ctx.Done():
+		time.Sleep(200 * time.Millisecond)
 		return 0, ctx.Err()
 	}
 })
@@ -72,7 +74,7 @@ func add(ctx context.Context, pool *executor.Pool) {
 	future := Add.Submit(ctx, pool, [2]int{2, 3})
 	sum, err := future.Result(ctx)
 	if err != nil {
-		log.Fatal(err) // Close is not needed: the workers end with their host
+		log.Fatal(err) // exits without Close; the workers end all the same
 	}
 	fmt.Printf("%-9s 2 + 3 = %d, by worker %d, after %v\n",
 		"add:", sum, future.Info().Worker, time.Since(begin).Round(10*time.Millisecond))
