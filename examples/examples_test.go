@@ -95,7 +95,7 @@ func runExample(t *testing.T, name string, args ...string) result {
 
 func finish(t *testing.T, name string, cmd *exec.Cmd) result {
 	t.Helper()
-	temp, err := os.MkdirTemp("", "ex") // short, since sockets are made below it
+	temp, err := os.MkdirTemp("", "ex") //nolint:usetesting // sockets are made below it, which bounds its length
 	if err != nil {
 		t.Fatal(err)
 	}

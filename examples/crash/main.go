@@ -84,27 +84,23 @@ func main() {
 // describe tells the families of errors apart, as a caller would who wants to do
 // something else about each.
 func describe(result string, err error) string {
-	var (
-		task   *procpool.TaskError
-		panicd *procpool.PanicError
-		crash  *procpool.CrashError
-	)
-	switch {
-	case err == nil:
+	if err == nil {
 		return result
-	case errors.As(err, &task):
+	}
+	if task, ok := errors.AsType[*procpool.TaskError](err); ok {
 		return "TaskError: " + task.Message + " (the worker lives)"
-	case errors.As(err, &panicd):
-		return "PanicError: " + panicd.Value + " (the worker lives)"
-	case errors.As(err, &crash):
+	}
+	if panicked, ok := errors.AsType[*procpool.PanicError](err); ok {
+		return "PanicError: " + panicked.Value + " (the worker lives)"
+	}
+	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
 		text := fmt.Sprintf("CrashError: pid %d died: %s", crash.PID, crash.Reason)
 		if words := lastWords(crash.Stderr); words != "" {
 			text += ", saying " + words
 		}
 		return text
-	default:
-		return err.Error()
 	}
+	return err.Error()
 }
 
 // lastWords returns the line with which the Go runtime began its report.

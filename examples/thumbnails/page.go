@@ -24,11 +24,8 @@ type outcome struct {
 
 // crash returns the worker's death, nil when the file did not cause one.
 func (o outcome) crash() *procpool.CrashError {
-	var crash *procpool.CrashError
-	if errors.As(o.err, &crash) {
-		return crash
-	}
-	return nil
+	crash, _ := errors.AsType[*procpool.CrashError](o.err)
+	return crash
 }
 
 // reason says in a few words why there is no thumbnail.
@@ -36,8 +33,7 @@ func (o outcome) reason() string {
 	if crash := o.crash(); crash != nil {
 		return fmt.Sprintf("its worker, pid %d, died: %s; out of memory: %s", crash.PID, crash.Reason, crash.OOM)
 	}
-	var task *procpool.TaskError
-	if errors.As(o.err, &task) {
+	if task, ok := errors.AsType[*procpool.TaskError](o.err); ok {
 		return task.Message
 	}
 	return o.err.Error()
