@@ -89,8 +89,20 @@ func kindOf(k wire.ReplyKind) sched.Kind {
 	}
 }
 
-func (h *handler) printed(_ proc.Stream, line []byte) {
+func (h *handler) printed(stream proc.Stream, line []byte) {
+	if len(line) == 0 && stream == proc.Stdout && !h.isRegistered() {
+		return // workers end whatever line was begun before they print the handshake
+	}
 	h.core.output.line(h.number, h.core.sched.Running, line)
+}
+
+func (h *handler) isRegistered() bool {
+	select {
+	case <-h.registered:
+		return true
+	default:
+		return false
+	}
 }
 
 // exited tells of the worker's end. A worker may be gone before the scheduler

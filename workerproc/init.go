@@ -35,7 +35,7 @@ func Init(tasks ...procpool.Task) {
 	if err := checkTasks(tasks); err != nil {
 		panic("workerproc.Init: " + err.Error())
 	}
-	if !selfexec.IsWorker() || !wire.UnderHost() {
+	if !wire.UnderHost() {
 		return
 	}
 	if err := wire.ServeWorker(context.Background(), wire.ServeOptions{Tasks: tasks}); err != nil {

@@ -2,7 +2,7 @@ package proc
 
 // Bounds that apply where a [Spec] leaves a field zero.
 const (
-	DefaultTailBytes = 16 << 10
+	DefaultTailBytes = 64 << 10 // a Go program's last words begin with the cause and go on with all its stacks
 	DefaultMaxLine   = 64 << 10
 )
 
