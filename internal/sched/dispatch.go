@@ -15,16 +15,21 @@ const suspectAfter = 3
 const overrunTick = 2 * time.Millisecond
 
 // dispatchLocked gives queued calls to idle workers, the most recently used
-// first: it is still awake, its caches are warm, and the others may sleep on.
+// first: it is still awake, its caches are warm, and the others may sleep on. It
+// lets go of the lock while it sends.
 func (s *Scheduler) dispatchLocked() {
 	for s.queue.head != nil && len(s.idle) > 0 {
 		w := s.idle[len(s.idle)-1]
 		s.notIdleLocked(w)
-		if !s.feedLocked(w) {
-			s.maybeIdleLocked(w)
-			return
+		if s.feedLocked(w) {
+			s.pumpLocked(w)
+			continue
 		}
-		s.pumpLocked(w)
+		refused := s.queue.head != nil // or else what waited was over already
+		s.maybeIdleLocked(w)
+		if refused {
+			break
+		}
 	}
 	s.letInLocked()
 }
@@ -32,46 +37,123 @@ func (s *Scheduler) dispatchLocked() {
 // feedLocked assigns to w what it has room for; it reports whether that was
 // anything.
 func (s *Scheduler) feedLocked(w *worker) bool {
-	fed := false
-	for c := s.queue.head; c != nil; c = s.queue.head {
-		n := w.room(c)
+	c := s.queue.head
+	if c == nil {
+		return false
+	}
+	now := s.now()
+	// The others get work too where there is enough to be worth their waking.
+	share := (s.queue.n + len(s.workers) - 1) / max(len(s.workers), 1)
+	fed := 0
+	for ; c != nil; c = s.queue.head {
+		if fed >= share && w.load >= worthSharing {
+			break
+		}
+		f, _ := c.Slot.Group.(*function)
+		n := w.room(c, f)
 		if n == 0 {
 			break
 		}
 		s.queue.remove(c)
-		items := c.Seal()
-		c.Slot.Cost = int64(len(c.Payload()))
-		if n = min(n, s.shareLocked(c, items)); n < items {
-			s.queue.pushFront(s.splitLocked(c, n))
+		if items := s.cutLocked(c, f, n); items > 0 {
+			s.assignLocked(w, c, f, items, now)
+			fed++
 		}
-		s.assignLocked(w, c)
-		fed = true
 	}
+	if fed == 0 {
+		return false
+	}
+	s.notIdleLocked(w)
 	s.noteAheadLocked(w)
-	return fed
+	return true
 }
 
-// shareLocked returns how many items like those of c one worker may take, so
-// that the others get work too where there is enough to be worth their waking.
-func (s *Scheduler) shareLocked(c *procpool.Call, items int) int {
-	f := c.Slot.Group.(*function)
-	if !f.measured() {
+// cutLocked makes a call that was taken from the queue ready for a worker that
+// has room for n of its items: it seals it and puts what is over back. It returns
+// how many items are left to run, 0 when the call is over.
+func (s *Scheduler) cutLocked(c *procpool.Call, f *function, n int) int {
+	items := s.sealLocked(c)
+	if c.Finished() {
+		s.counters.cancelled += uint64(items)
+		s.overLocked(c)
+		return 0
+	}
+	if c.ItemSizes() == nil {
 		return 1
 	}
-	workers := max(len(s.workers), 1)
-	share := (s.queue.n + items + workers - 1) / workers
-	return max(share, int(worthSharing/f.slow), 1)
+	if fit := s.fittingLocked(c); fit == 0 {
+		return 0
+	} else if fit < items {
+		s.putBackRestLocked(c, fit)
+		items = fit
+	}
+	if n = min(n, s.shareLocked(f, items)); n < items {
+		s.putBackRestLocked(c, n)
+		items = n
+	}
+	return items
 }
 
-func (s *Scheduler) assignLocked(w *worker, c *procpool.Call) {
-	w.put(c)
+// sealLocked ends the growth of a call that was taken from the queue and returns
+// the number of its items, which it counts the first time.
+func (s *Scheduler) sealLocked(c *procpool.Call) (items int) {
+	items = c.Seal()
+	if c.Slot.Mark == markQueued {
+		s.counters.submitted += uint64(items) - 1
+		c.Slot.Mark = markBack
+		c.Slot.Cost = int64(len(c.Payload()))
+	}
+	return items
+}
+
+// fittingLocked returns how many items of a pack, from the first on, are not too
+// large. If the first is it is refused, the others are put back, and 0 returned.
+// The size of a pack's later items is not known before it is sealed.
+func (s *Scheduler) fittingLocked(c *procpool.Call) int {
+	sizes := c.ItemSizes()
+	if c.Slot.Cost <= s.cfg.MaxPayload {
+		return len(sizes)
+	}
+	for i, size := range sizes {
+		if int64(size) <= s.cfg.MaxPayload {
+			continue
+		}
+		if i > 0 {
+			return i
+		}
+		if len(sizes) > 1 {
+			s.putBackRestLocked(c, 1)
+		}
+		s.counters.refused++
+		s.overLocked(c)
+		c.Finish(nil, s.tooLarge(c, int64(size)))
+		return 0
+	}
+	return len(sizes)
+}
+
+// putBackRestLocked puts the items of c from n on back to the front of the queue.
+func (s *Scheduler) putBackRestLocked(c *procpool.Call, n int) {
+	s.queue.pushFront(s.splitLocked(c, n))
+}
+
+// shareLocked returns how many of a pack's items one worker may take, so that the
+// others get some where there is enough to be worth their waking.
+func (s *Scheduler) shareLocked(f *function, items int) int {
+	workers := len(s.workers)
+	if f.slow == 0 || s.queue.n >= workers {
+		return items
+	}
+	return max((items+workers-1)/workers, int(worthSharing/f.slow), 1)
+}
+
+func (s *Scheduler) assignLocked(w *worker, c *procpool.Call, f *function, items int, now int64) {
+	w.put(c, items, f.predicted())
 	c.Slot.Mark, c.Slot.Owner = markSent, w
-	wait := s.now() - c.Slot.Stamp
-	c.Note(w.number, w.link.PID(), int(c.Slot.Attempts)+1, time.Duration(wait))
+	c.Note(w.number, w.pid, int(c.Slot.Attempts)+1, time.Duration(now-c.Slot.Stamp))
 	w.outbox = append(w.outbox, c)
 	w.alone = c.Slot.Victims >= suspectAfter
-	f := c.Slot.Group.(*function)
-	if hot := f.measured() && f.slow <= hotBelow; hot != w.hot {
+	if hot := f.slow > 0 && f.slow <= hotBelow; hot != w.hot {
 		w.hot = hot
 		w.link.SetHot(hot)
 	}
@@ -80,7 +162,7 @@ func (s *Scheduler) assignLocked(w *worker, c *procpool.Call) {
 // splitLocked cuts the items of c from n on off into a call of their own.
 func (s *Scheduler) splitLocked(c *procpool.Call, n int) *procpool.Call {
 	rest := c.Split(n)
-	rest.Slot.Group, rest.Slot.Estimate = c.Slot.Group, c.Slot.Estimate
+	rest.Slot.Group, rest.Slot.Mark = c.Slot.Group, c.Slot.Mark
 	rest.Slot.Cost = int64(len(rest.Payload()))
 	c.Slot.Cost = int64(len(c.Payload()))
 	if wt, ok := c.Slot.Watch.(*watch); ok {
@@ -91,7 +173,7 @@ func (s *Scheduler) splitLocked(c *procpool.Call, n int) *procpool.Call {
 
 // maybeIdleLocked counts w as idle if it is, and finds it something to do.
 func (s *Scheduler) maybeIdleLocked(w *worker) {
-	if w.held > 0 || w.fenced || w.isIdle || len(w.outbox) > 0 || s.workers[w.number] != w {
+	if w.held > 0 || w.fenced || w.isIdle || w.dead || s.ended {
 		return
 	}
 	w.alone = false
@@ -115,21 +197,25 @@ func (s *Scheduler) notIdleLocked(w *worker) {
 	}
 }
 
-// stealLocked takes back what some worker was sent ahead, since another idles.
+// stealLocked takes back what the busiest worker was sent ahead, since another
+// idles. Its head stays: it is about to start, if it has not.
 func (s *Scheduler) stealLocked() {
+	var from *worker
 	for _, w := range s.workers {
-		if w.isAhead && !w.fenced && w.load >= worthSharing {
-			started, _, _ := w.link.Progress(lane)
-			s.withdrawLocked(w, max(started, w.base))
-			return
+		if w.isAhead && !w.fenced && !w.dead && w.load >= worthSharing && (from == nil || w.load > from.load) {
+			from = w
 		}
+	}
+	if from != nil {
+		started, _, _ := from.link.Progress(lane)
+		s.withdrawLocked(from, max(started, from.base))
 	}
 }
 
 // noteAheadLocked keeps count of the workers that hold more than they run, and
 // the timer going while there are any.
 func (s *Scheduler) noteAheadLocked(w *worker) {
-	ahead := w.held > 1
+	ahead := w.held > 1 && !w.dead
 	if ahead == w.isAhead {
 		return
 	}
@@ -139,7 +225,7 @@ func (s *Scheduler) noteAheadLocked(w *worker) {
 		return
 	}
 	s.ahead++
-	if s.overrun == nil {
+	if s.overrun == nil && !s.ended {
 		s.overrun = time.AfterFunc(overrunTick, s.checkOverruns)
 	}
 }
@@ -150,6 +236,9 @@ func (s *Scheduler) checkOverruns() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.overrun = nil
+	if s.ended {
+		return
+	}
 	for _, w := range s.workers {
 		if !w.isAhead || w.fenced {
 			continue
@@ -162,7 +251,7 @@ func (s *Scheduler) checkOverruns() {
 		s.withdrawLocked(w, started)
 	}
 	s.dispatchLocked()
-	if s.ahead > 0 && !s.killed {
+	if s.ahead > 0 && s.overrun == nil && !s.ended {
 		s.overrun = time.AfterFunc(overrunTick, s.checkOverruns)
 	}
 }

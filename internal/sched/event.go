@@ -1,7 +1,5 @@
 package sched
 
-import "sync"
-
 // EventKind says what happened to a worker.
 type EventKind uint8
 
@@ -24,8 +22,7 @@ type Event struct {
 // goroutine that lives while there are any.
 type eventQueue struct {
 	pending []Event
-	running bool
-	idle    sync.WaitGroup
+	heard   chan struct{} // closed when that goroutine ends; nil when there is none
 }
 
 func (s *Scheduler) eventLocked(e Event) {
@@ -34,62 +31,35 @@ func (s *Scheduler) eventLocked(e Event) {
 	}
 	q := &s.events
 	q.pending = append(q.pending, e)
-	if q.running {
-		return
+	if q.heard == nil {
+		q.heard = make(chan struct{})
+		go s.tellEvents()
 	}
-	q.running = true
-	q.idle.Go(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for len(q.pending) > 0 {
-			batch := q.pending
-			q.pending = nil
-			s.mu.Unlock()
-			for _, e := range batch {
-				s.cfg.OnEvent(e)
-			}
-			s.mu.Lock()
+}
+
+func (s *Scheduler) tellEvents() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &s.events
+	for len(q.pending) > 0 {
+		batch := q.pending
+		q.pending = nil
+		s.mu.Unlock()
+		for _, e := range batch {
+			s.cfg.OnEvent(e)
 		}
-		q.running = false
-	})
+		s.mu.Lock()
+	}
+	close(q.heard)
+	q.heard = nil
 }
 
 // WaitEvents blocks until all events so far have been heard.
-func (s *Scheduler) WaitEvents() { s.events.idle.Wait() }
-
-type counters struct {
-	submitted, succeeded, failed, cancelled, refused, requeued uint64
-	late, crashes, killed, starts, startFailures               uint64
-}
-
-// Stats is a snapshot of the scheduler's counts.
-type Stats struct {
-	Workers, Starting, Idle, Busy int
-	Queued                        int
-	QueuedBytes                   int64
-	Running                       int
-
-	Submitted, Succeeded, Failed, Cancelled, Refused, Requeued uint64
-	Crashes, Killed, Starts, StartFailures                     uint64
-}
-
-// Stats returns the counts of the moment. It takes the scheduler's lock for a
-// short time.
-func (s *Scheduler) Stats() Stats {
+func (s *Scheduler) WaitEvents() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := &s.counters
-	st := Stats{
-		Workers: len(s.workers), Starting: s.starting, Idle: len(s.idle),
-		Queued: s.queue.n, QueuedBytes: s.queue.bytes,
-		Submitted: c.submitted, Succeeded: c.succeeded, Failed: c.failed, Cancelled: c.cancelled, Refused: c.refused, Requeued: c.requeued,
-		Crashes: c.crashes, Killed: c.killed, Starts: c.starts, StartFailures: c.startFailures,
+	heard := s.events.heard
+	s.mu.Unlock()
+	if heard != nil {
+		<-heard
 	}
-	for _, w := range s.workers {
-		st.Running += w.held
-		if w.held > 0 {
-			st.Busy++
-		}
-	}
-	return st
 }

@@ -50,6 +50,15 @@ func (f *function) observe(run time.Duration) {
 // measured reports whether the task's run time is known.
 func (f *function) measured() bool { return f.slow > 0 }
 
+// predicted is how long a call is expected to run. One that nobody has measured
+// is taken for a long one, behind which nothing is sent.
+func (f *function) predicted() time.Duration {
+	if f.slow == 0 {
+		return patient
+	}
+	return f.slow
+}
+
 func (s *Scheduler) functionLocked(name string) *function {
 	if f := s.lastFn; f != nil && f.name == name {
 		return f

@@ -7,27 +7,19 @@ import (
 	"github.com/procpool/procpool"
 )
 
-// Report is what is known of a worker that is gone.
-type Report struct {
-	// Crash holds the facts about the death, without those of a call.
-	Crash procpool.CrashError
-	// Started and Finished are the last calls that did so by the flight
-	// recorder. PageOK is false where there is none or it makes no sense:
-	// then all that was sent had started.
-	Started, Finished uint64
-	PageOK            bool
-	// Replies are those that never reached the host but were found in the
-	// recorder.
-	Replies []Reply
-}
-
 // SetServed says which tasks the workers serve.
 func (s *Scheduler) SetServed(names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		s.functionLocked(name).served = true
+		f := s.functions[name]
+		if f == nil {
+			f = &function{name: name}
+			s.functions[name] = f
+		}
+		f.served = true
 	}
+	s.lastFn = nil
 	s.served = true
 }
 
@@ -41,7 +33,7 @@ func (s *Scheduler) Grow(n int) {
 }
 
 func (s *Scheduler) launchLocked() {
-	if s.killed {
+	if s.ended {
 		return
 	}
 	s.numbers++
@@ -55,14 +47,16 @@ func (s *Scheduler) Started(number int, link Link, recorder bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.starting--
-	w := newWorker(number, link, recorder)
+	w := newWorker(number, link, recorder, s.now())
 	s.workers[number] = w
 	s.counters.starts++
-	s.restarts.succeeded()
-	s.eventLocked(Event{Kind: WorkerReady, Worker: number, PID: link.PID()})
-	if s.killed {
+	s.eventLocked(Event{Kind: WorkerReady, Worker: number, PID: w.pid})
+	if s.ended {
 		link.Kill()
 		return
+	}
+	if s.retry == nil {
+		s.launchOwedLocked(s.owed)
 	}
 	s.maybeIdleLocked(w)
 	s.dispatchLocked()
@@ -76,43 +70,64 @@ func (s *Scheduler) StartFailed(number int, err error) {
 	s.starting--
 	s.counters.startFailures++
 	s.eventLocked(Event{Kind: WorkerStartFailed, Worker: number, Err: err})
-	refused := s.retryLocked(err)
-	s.checkGoneLocked()
+	refused := s.retryLocked(number, err)
+	s.telling.Add(1)
 	s.mu.Unlock()
 	finishAll(refused, err)
+	s.told()
+	s.checkGone()
 }
 
-// retryLocked plans the next attempt after a failed start. It returns the calls
-// that are to be refused for it.
-func (s *Scheduler) retryLocked(err error) (refused []*procpool.Call) {
-	if s.killed {
+// retryLocked plans the next attempt after the failed start of a worker. It
+// returns the calls that are to be refused for it.
+func (s *Scheduler) retryLocked(number int, err error) (refused []*procpool.Call) {
+	if s.ended {
 		return nil
 	}
-	delay := s.restarts.failed(err)
-	var timer *time.Timer
-	timer = time.AfterFunc(delay, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.retries, timer)
-		s.launchLocked()
-	})
-	s.retries[timer] = struct{}{}
+	delay := s.restarts.failed(number, s.numbers, err)
+	s.owed++
+	if s.retry == nil {
+		s.retry = time.AfterFunc(delay, s.retryNow)
+	}
 	if s.restarts.refusal() == nil || len(s.workers) > 0 {
 		return nil
 	}
 	refused = s.emptyQueueLocked()
-	s.counters.refused += uint64(len(refused))
-	s.queue.admit(len(s.queue.turns))
-	s.checkDrainedLocked()
+	s.queue.disperse()
 	return refused
 }
 
+// retryNow launches the workers that are owed; once patience has ended, a single
+// one, and the others when that has started.
+func (s *Scheduler) retryNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retry = nil
+	if s.restarts.refusal() != nil {
+		s.launchOwedLocked(min(s.owed, 1))
+	} else {
+		s.launchOwedLocked(s.owed)
+	}
+}
+
+func (s *Scheduler) launchOwedLocked(n int) {
+	s.owed -= n
+	for range n {
+		s.launchLocked()
+	}
+}
+
+// emptyQueueLocked takes all that waits out of the queue, to be refused.
 func (s *Scheduler) emptyQueueLocked() (calls []*procpool.Call) {
-	for s.queue.head != nil {
-		c := s.queue.head
+	for c := s.queue.head; c != nil; c = s.queue.head {
 		s.queue.remove(c)
-		c.Seal()
+		items := uint64(s.sealLocked(c))
 		s.overLocked(c)
+		if c.Finished() {
+			s.counters.cancelled += items
+			continue
+		}
+		s.counters.refused += items
 		calls = append(calls, c)
 	}
 	return calls
@@ -125,7 +140,9 @@ func finishAll(calls []*procpool.Call, err error) {
 }
 
 // Exited says that a worker is gone, for whatever reason. Calls it had started
-// fail; those it had not go elsewhere; another worker is launched.
+// fail; those it had not go elsewhere; another worker is launched. It is called
+// once for each worker, when Replies can't be called any more, and blocks until a
+// Send in progress has returned.
 func (s *Scheduler) Exited(number int, r Report) {
 	s.mu.Lock()
 	w := s.workers[number]
@@ -133,85 +150,43 @@ func (s *Scheduler) Exited(number int, r Report) {
 		s.mu.Unlock()
 		return
 	}
-	s.settleLocked(w, r.Replies)
-	delete(s.workers, number)
+	w.dead = true
 	s.notIdleLocked(w)
+	s.awaitSendLocked(w)
+	s.settleLocked(w, r.Replies, true)
+	crashed, started := s.blameLocked(w, r)
+	delete(s.workers, number)
 	w.stopGrace()
-	crashed, unstarted := s.sortDeadLocked(w, r)
-	if w.isAhead {
-		w.isAhead = false
-		s.ahead--
-	}
-	for _, c := range unstarted {
-		c.Slot.Victims++
-	}
-	s.requeueLocked(unstarted)
-	if len(crashed) > 0 {
-		s.counters.crashes++
-	}
+	s.noteAheadLocked(w)
 	var (
 		refused []*procpool.Call
 		early   error
 	)
 	death := r.Crash
-	if !s.killed {
+	if !s.ended {
 		s.eventLocked(Event{Kind: WorkerExited, Worker: number, PID: death.PID, Err: &death})
-		if w.served || len(crashed) > 0 {
+		switch {
+		case started > 0 || time.Duration(s.now()-w.born) >= settled:
+			s.restarts.proved() // a crash is not punished
 			s.launchLocked()
-		} else {
+		default:
 			early = &procpool.StartError{
 				Reason:   fmt.Sprintf("workers die before they start their first call (%s)", death.Reason),
 				ExitCode: death.ExitCode, Output: death.Stderr,
 			}
-			refused = s.retryLocked(early)
+			refused = s.retryLocked(number, early)
 		}
 	}
+	s.telling.Add(1)
 	s.dispatchLocked()
-	s.checkDrainedLocked()
-	s.checkGoneLocked()
 	s.mu.Unlock()
 	w.tell()
 	for _, o := range crashed {
 		o.call.FinishItem(o.item, nil, o.err)
 	}
 	finishAll(refused, early)
-}
-
-// sortDeadLocked tells apart what a dead worker had started and what not.
-func (s *Scheduler) sortDeadLocked(w *worker, r Report) (crashed []outcome, unstarted []*procpool.Call) {
-	started, finished := r.Started, r.Finished
-	if !r.PageOK || started >= w.next || started < w.last || finished > started {
-		started, finished = w.next-1, 0
-	}
-	if w.alone {
-		started = max(started, w.next-1)
-	}
-	w.unsend(max(w.sent, w.sendEnd, started))
-	suspects := 0
-	for seq := w.base; seq <= started && seq < w.next; seq++ {
-		if w.at(seq) != nil && seq > finished {
-			suspects++
-		}
-	}
-	for seq := w.base; seq < w.next; seq++ {
-		c := w.at(seq)
-		if c == nil {
-			continue
-		}
-		if seq > started {
-			unstarted = append(unstarted, s.takeBackLocked(w, c, seq))
-			continue
-		}
-		item := int(seq - c.Slot.Seq)
-		c.Slot.Attempts++
-		e := r.Crash
-		e.Task, e.Attempt, e.Finished, e.Suspects = c.Task(), int(c.Slot.Attempts), seq <= finished, suspects
-		if w.forget(seq, c) {
-			s.overLocked(c)
-		}
-		crashed = append(crashed, outcome{call: c, item: item, err: &e})
-	}
-	return crashed, unstarted
+	s.told()
+	s.checkGone()
 }
 
 // Drain refuses new calls and returns a channel that is closed once all others
@@ -220,13 +195,14 @@ func (s *Scheduler) Drain() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.queue.admit(len(s.queue.turns))
+	s.draining.Store(true)
+	s.queue.disperse()
 	s.checkDrainedLocked()
 	return s.drained
 }
 
 func (s *Scheduler) checkDrainedLocked() {
-	if !s.closed || s.queue.head != nil {
+	if !s.closed || s.queue.head != nil || s.telling.Load() > 0 {
 		return
 	}
 	for _, w := range s.workers {
@@ -247,21 +223,20 @@ func (s *Scheduler) checkDrainedLocked() {
 func (s *Scheduler) Kill() (gone <-chan struct{}, running, queued int) {
 	s.mu.Lock()
 	s.endLocked()
-	given := s.emptyQueueLocked()
-	queued = len(given)
+	waiting := s.emptyQueueLocked()
+	for _, c := range waiting {
+		queued += c.Items()
+	}
 	for _, w := range s.workers {
-		for seq := w.base; seq < w.next; seq++ {
-			if c := w.at(seq); c != nil && (len(given) == 0 || given[len(given)-1] != c) {
-				given = append(given, c)
-			}
-		}
+		running += s.refuseHeldLocked(w)
 		w.stopGrace()
 		w.link.Kill()
 	}
-	running = len(given) - queued
-	s.checkGoneLocked()
+	s.telling.Add(1)
 	s.mu.Unlock()
-	finishAll(given, procpool.ErrClosed)
+	finishAll(waiting, procpool.ErrClosed)
+	s.told()
+	s.checkGone()
 	return s.gone, running, queued
 }
 
@@ -269,31 +244,58 @@ func (s *Scheduler) Kill() (gone <-chan struct{}, running, queued int) {
 // none. The channel is closed when the last is gone.
 func (s *Scheduler) Stop() (gone <-chan struct{}) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.endLocked()
 	for _, w := range s.workers {
 		w.link.Stop()
 	}
-	s.checkGoneLocked()
+	s.mu.Unlock()
+	s.checkGone()
 	return s.gone
 }
 
 // endLocked refuses calls from now on and sees to it that no timer starts
 // anything any more.
 func (s *Scheduler) endLocked() {
-	s.closed, s.killed = true, true
-	for timer := range s.retries {
-		timer.Stop()
-		delete(s.retries, timer)
+	s.closed, s.ended = true, true
+	s.draining.Store(true)
+	for _, w := range s.idle {
+		w.isIdle = false
+	}
+	s.idle = nil
+	s.owed = 0
+	if s.retry != nil {
+		s.retry.Stop()
 	}
 	if s.overrun != nil {
 		s.overrun.Stop()
 	}
-	s.queue.admit(len(s.queue.turns))
+	s.queue.disperse()
 }
 
-func (s *Scheduler) checkGoneLocked() {
-	if !s.killed || len(s.workers) > 0 || s.starting > 0 {
+// refuseHeldLocked gives the calls that w holds their outcome, and returns how
+// many it were. It does so under the lock: without it they could be split.
+func (s *Scheduler) refuseHeldLocked(w *worker) (n int) {
+	for seq := w.base; seq < w.next; seq++ {
+		c := w.at(seq)
+		if c == nil || c.Slot.Mark == markRevoked {
+			continue
+		}
+		items := endOf(c) - seq + 1
+		c.Slot.Mark = markRevoked
+		if c.Finish(nil, procpool.ErrClosed) {
+			s.counters.refused += items
+			n += int(items)
+		} else {
+			s.counters.cancelled += items
+		}
+	}
+	return n
+}
+
+func (s *Scheduler) checkGone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended || len(s.workers) > 0 || s.starting > 0 || s.telling.Load() > 0 {
 		return
 	}
 	select {

@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/procpool/procpool"
+import (
+	"slices"
+
+	"github.com/procpool/procpool"
+)
 
 // queue is the calls that wait for a worker, in order, and the submitters that
 // wait for room in it. The scheduler's lock guards it.
@@ -9,9 +13,21 @@ type queue struct {
 	n          int   // calls; a pack counts once
 	bytes      int64 // of their payloads
 
-	turns []chan struct{} // blocked submitters, the first first
+	turns []*turn // blocked submitters, the first first
+	// granted and grantedBytes are the room that belongs to submitters who
+	// were let in and have not come yet.
+	granted      int
+	grantedBytes int64
 }
 
+// turn is a submitter's place in the line for room.
+type turn struct {
+	ready   chan struct{} // closed when there is room, or none is to be had
+	cost    int64
+	granted bool
+}
+
+// pushBack appends a call that was submitted.
 func (q *queue) pushBack(c *procpool.Call) {
 	c.Slot.Mark, c.Slot.Owner = markQueued, nil
 	c.Slot.Prev, c.Slot.Next = q.tail, nil
@@ -25,8 +41,9 @@ func (q *queue) pushBack(c *procpool.Call) {
 	q.bytes += c.Slot.Cost
 }
 
+// pushFront puts a call back, which is sealed.
 func (q *queue) pushFront(c *procpool.Call) {
-	c.Slot.Mark, c.Slot.Owner = markQueued, nil
+	c.Slot.Mark, c.Slot.Owner = markBack, nil
 	c.Slot.Prev, c.Slot.Next = nil, q.head
 	if q.head == nil {
 		q.tail = c
@@ -55,33 +72,44 @@ func (q *queue) remove(c *procpool.Call) {
 	q.bytes -= c.Slot.Cost
 }
 
-// wait queues a submitter; the channel is closed when it may try again.
-func (q *queue) wait() chan struct{} {
-	turn := make(chan struct{})
-	q.turns = append(q.turns, turn)
-	return turn
+// wait puts a submitter at the end of the line.
+func (q *queue) wait(cost int64) *turn {
+	t := &turn{ready: make(chan struct{}), cost: cost}
+	q.turns = append(q.turns, t)
+	return t
 }
 
-// leave takes back a submitter that gave up. One that was let in already passes
-// its turn on.
-func (q *queue) leave(turn chan struct{}) {
-	for i, t := range q.turns {
-		if t == turn {
-			q.turns = append(q.turns[:i], q.turns[i+1:]...)
-			return
-		}
+// leave takes a submitter out of the line and reports whether it was let in; the
+// room it was granted is free again, to be used at once.
+func (q *queue) leave(t *turn) (granted bool) {
+	if t.granted {
+		q.granted--
+		q.grantedBytes -= t.cost
+		return true
 	}
-	q.admit(1)
+	if i := slices.Index(q.turns, t); i >= 0 {
+		q.turns = slices.Delete(q.turns, i, i+1)
+	}
+	return false
 }
 
-// admit lets the first n submitters try again.
-func (q *queue) admit(n int) {
-	n = min(n, len(q.turns))
-	for _, turn := range q.turns[:n] {
-		close(turn)
-	}
-	q.turns = q.turns[n:]
-	if len(q.turns) == 0 {
+// grant lets the first submitter in.
+func (q *queue) grant() {
+	t := q.turns[0]
+	q.turns[0] = nil
+	if q.turns = q.turns[1:]; len(q.turns) == 0 {
 		q.turns = nil
 	}
+	t.granted = true
+	q.granted++
+	q.grantedBytes += t.cost
+	close(t.ready)
+}
+
+// disperse sends all blocked submitters away, to hear why they are refused.
+func (q *queue) disperse() {
+	for _, t := range q.turns {
+		close(t.ready)
+	}
+	q.turns = nil
 }

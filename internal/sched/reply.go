@@ -16,7 +16,8 @@ const (
 	Declined             // it was not run: the fence, or a cancel, came first
 )
 
-// Reply is a worker's answer to one call, or to one item of a pack.
+// Reply is a worker's answer to one call, or to one item of a pack. The answers
+// of a worker come in the order of its calls, one for each.
 type Reply struct {
 	Seq  uint64
 	Kind Kind
@@ -35,7 +36,7 @@ type outcome struct {
 
 // Replies takes a batch of answers from a worker. It is called by one goroutine
 // at a time for each worker. It reports false when an answer makes no sense: the
-// worker is broken and to be killed.
+// worker is broken and is being killed.
 func (s *Scheduler) Replies(number int, replies []Reply) bool {
 	s.mu.Lock()
 	w := s.workers[number]
@@ -43,65 +44,110 @@ func (s *Scheduler) Replies(number int, replies []Reply) bool {
 		s.mu.Unlock()
 		return true
 	}
-	sane := s.settleLocked(w, replies)
-	if !w.fenced && !s.killed {
-		s.feedLocked(w)
+	sane := s.settleLocked(w, replies, false)
+	s.telling.Add(1)
+	if !sane {
+		s.killLocked(w)
+	}
+	if s.queue.head != nil && s.feedLocked(w) {
 		s.pumpLocked(w)
-		s.letInLocked()
 	}
 	s.maybeIdleLocked(w)
-	if len(s.idle) > 0 && s.queue.head != nil {
-		s.dispatchLocked()
-	}
-	s.checkDrainedLocked()
+	s.dispatchLocked()
 	s.mu.Unlock()
 	w.tell()
+	s.told()
 	return sane
 }
 
-// settleLocked books the answers; the outcomes wait in w.finishing.
-func (s *Scheduler) settleLocked(w *worker, replies []Reply) (sane bool) {
+// settleLocked books the answers; the outcomes wait in w.finishing. Those that
+// were found in a dead worker's recorder need not be complete.
+func (s *Scheduler) settleLocked(w *worker, replies []Reply, recovered bool) (sane bool) {
 	sane = true
 	for i := range replies {
-		r := &replies[i]
-		if r.Seq == 0 || r.Seq >= w.next || r.Seq > max(w.sent, w.sendEnd) {
+		if !s.settleOneLocked(w, &replies[i], recovered) {
 			sane = false
-			continue
-		}
-		w.last = max(w.last, r.Seq)
-		if c := w.at(r.Seq); c == nil {
-			s.counters.late++
-		} else if r.Kind == Declined {
-			s.requeueLocked([]*procpool.Call{s.takeBackLocked(w, c, r.Seq)})
-		} else {
-			s.answerLocked(w, c, r)
-		}
-		if w.fenced && r.Seq >= w.fenceEnd {
-			w.fenced = false
-			w.link.Unfence(lane)
+			s.counters.senseless++
 		}
 	}
 	s.noteAheadLocked(w)
 	return sane
 }
 
-func (s *Scheduler) answerLocked(w *worker, c *procpool.Call, r *Reply) {
-	w.served = true
+// settleOneLocked books one answer. It reports false, and books nothing, when the
+// answer makes no sense.
+func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
+	// base is the first call without an answer, unless that is still to be
+	// sent: an answer must not skip it.
+	if r.Seq <= w.answered || r.Seq > w.sendEnd || r.Seq > w.base && !recovered {
+		return false
+	}
+	c := w.at(r.Seq)
+	switch {
+	case r.Kind == Declined:
+		if c != nil && !w.mayDecline(c, r.Seq) {
+			return false
+		}
+		if c != nil {
+			s.requeueLocked([]*procpool.Call{s.takeBackLocked(w, c, r.Seq)})
+		}
+	case c == nil:
+		return false // it ran what was taken back
+	default:
+		w.finishing = append(w.finishing, s.answerLocked(w, c, r))
+	}
+	w.answered = r.Seq
+	if r.Seq == w.graceSeq {
+		w.stopGrace()
+	}
+	if w.fenced && r.Seq >= w.fenceEnd {
+		w.fenced = false
+		if !w.dead {
+			w.link.Unfence(lane)
+		}
+	}
+	return true
+}
+
+// mayDecline reports whether the worker had reason not to run a call: the fence
+// is in its way, or its future is over, or it met a fence that was lifted at once,
+// which happens to one call for each. Behind a pack's item only the fence keeps
+// the others from running.
+func (w *worker) mayDecline(c *procpool.Call, seq uint64) bool {
+	if w.fenced && seq > w.fenceAt {
+		return true
+	}
+	if seq != endOf(c) {
+		return false
+	}
+	if c.Finished() {
+		return true
+	}
+	w.strays--
+	return w.strays >= 0
+}
+
+func (s *Scheduler) answerLocked(w *worker, c *procpool.Call, r *Reply) outcome {
+	if w.ran == 0 {
+		s.restarts.proved()
+	}
+	w.ran = r.Seq
+	if c.Slot.Mark != markRevoked {
+		if r.Kind == Failed {
+			s.counters.failed++
+		} else {
+			s.counters.succeeded++
+		}
+	}
 	item := int(r.Seq - c.Slot.Seq)
 	if w.forget(r.Seq, c) {
 		s.overLocked(c)
 	}
-	if r.Seq == w.graceSeq {
-		w.stopGrace()
-	}
 	c.NoteRun(r.Run)
-	c.Slot.Group.(*function).observe(r.Run)
-	if r.Kind == Failed {
-		s.counters.failed++
-	} else {
-		s.counters.succeeded++
+	if f, ok := c.Slot.Group.(*function); ok {
+		f.observe(r.Run)
 	}
-	w.finishing = append(w.finishing, outcome{c, item, r.Data, r.Err})
+	return outcome{c, item, r.Data, r.Err}
 }
 
 // tell gives the outcomes to their futures. It runs without the lock, on the
@@ -115,6 +161,16 @@ func (w *worker) tell() {
 	w.finishing = w.finishing[:0]
 }
 
+// told ends what began with telling.Add(1). Drain counts what has been told, not
+// what is about to be.
+func (s *Scheduler) told() {
+	if s.telling.Add(-1) == 0 && s.draining.Load() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.checkDrainedLocked()
+	}
+}
+
 // overLocked ends the scheduler's interest in a call.
 func (s *Scheduler) overLocked(c *procpool.Call) {
 	c.Slot.Mark, c.Slot.Owner = markOver, nil
@@ -124,20 +180,22 @@ func (s *Scheduler) overLocked(c *procpool.Call) {
 // takeBackLocked takes the items of c from sequence number seq on off w's
 // account, and returns them as a call.
 func (s *Scheduler) takeBackLocked(w *worker, c *procpool.Call, seq uint64) *procpool.Call {
-	end := c.Slot.Seq + uint64(c.Items()) - 1
-	for q := seq; q <= end; q++ {
+	for q, end := seq, endOf(c); q <= end; q++ {
 		if w.at(q) == c {
 			w.forget(q, c)
 		}
 	}
-	if seq > c.Slot.Seq {
-		rest := s.splitLocked(c, int(seq-c.Slot.Seq))
-		if w.at(seq-1) != c {
-			s.overLocked(c) // the part that stays was answered before
-		}
-		return rest
+	if seq == c.Slot.Seq {
+		c.Note(0, 0, int(c.Slot.Attempts), 0)
+		return c
 	}
-	return c
+	rest := s.splitLocked(c, int(seq-c.Slot.Seq))
+	if w.at(seq-1) == c {
+		w.bytes += c.Slot.Cost
+	} else {
+		s.overLocked(c) // the part that stays was answered before
+	}
+	return rest
 }
 
 // requeueLocked puts calls that were sent and not started back to the front of
@@ -145,11 +203,14 @@ func (s *Scheduler) takeBackLocked(w *worker, c *procpool.Call, seq uint64) *pro
 func (s *Scheduler) requeueLocked(calls []*procpool.Call) {
 	for i := len(calls) - 1; i >= 0; i-- {
 		c := calls[i]
-		if c.Finished() || s.killed {
-			s.overLocked(c)
+		if !c.Finished() {
+			s.counters.requeued += uint64(c.Items())
+			s.queue.pushFront(c)
 			continue
 		}
-		s.counters.requeued++
-		s.queue.pushFront(c)
+		if c.Slot.Mark != markRevoked {
+			s.counters.cancelled += uint64(c.Items())
+		}
+		s.overLocked(c)
 	}
 }

@@ -2,8 +2,8 @@ package sched
 
 import (
 	"context"
-	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -24,19 +24,25 @@ type Config struct {
 	// Launch starts a worker in the background, which is then reported with
 	// Started or StartFailed. It must not block nor call back.
 	Launch func(number int)
-	// Unknown makes the error for a call of a task that is not served.
+	// Unknown makes the error for a call of a task that is not served. It is
+	// called with the lock held and must not call back.
 	Unknown func(c *procpool.Call) error
 	// OnEvent hears what happens to workers; nil for nobody. It is called
 	// without locks held, one event at a time, and must not block for long.
 	OnEvent func(Event)
 }
 
-// A Link is a live worker. wire.Worker is one.
+// A Link is a live worker. wire.Worker is one. Its methods are called until
+// [Scheduler.Exited] has returned, also when the process is dead already; but for
+// Send they are called with the scheduler's lock held and must not block.
 type Link interface {
 	// PID is the worker's process id.
 	PID() int
 	// Send sends calls, whose Slot.Seq ascends, in one go. It is called by
-	// one goroutine at a time.
+	// one goroutine at a time. It may block while the worker takes nothing,
+	// and returns soon when the worker is dead. It does not look at a call
+	// any more that it has handed over: the answer may come, and the call
+	// go its way, before Send returns.
 	Send(lane int, calls []*procpool.Call)
 	// Cancel asks the worker to end the context of a call that runs.
 	Cancel(lane int, seq uint64)
@@ -71,16 +77,23 @@ type Scheduler struct {
 	idle      []*worker // the most recently used last
 	numbers   int       // worker numbers given out
 	starting  int       // workers that were launched and not heard of
-	retries   map[*time.Timer]struct{}
+	owed      int       // workers to be launched once retry fires, or one starts
+	retry     *time.Timer
+	restarts  restarts
 	ahead     int // workers that hold calls they have not started
 	overrun   *time.Timer
-	restarts  restarts
 	closed    bool // takes no more calls
-	killed    bool // starts no more workers
+	ended     bool // starts no more workers and feeds none
 	drained   chan struct{}
-	gone      chan struct{} // closed when killed and no worker is left
+	gone      chan struct{} // closed when ended and no worker is left
 	counters  counters
 	events    eventQueue
+
+	// telling counts the goroutines between booking outcomes, with the lock,
+	// and telling them, without. draining says that the last of them has to
+	// look whether all is done.
+	telling  atomic.Int32
+	draining atomic.Bool
 }
 
 // lane is the only lane so far: one call at a time in each worker.
@@ -88,10 +101,12 @@ const lane = 0
 
 // The states of a call in Slot.Mark.
 const (
-	markNone   = iota
-	markQueued // in the queue
-	markSent   // assigned to the worker in Slot.Owner, sent or about to be
-	markOver   // answered, dropped or refused
+	markNone    = iota
+	markQueued  // in the queue as it was submitted; a pack may still grow
+	markBack    // in the queue again; a pack is sealed and its items are counted
+	markSent    // assigned to the worker in Slot.Owner, sent or about to be
+	markRevoked // as markSent, but its future has its outcome already
+	markOver    // answered, dropped or refused
 )
 
 // New returns a Scheduler that has no worker yet; [Scheduler.Grow] starts them.
@@ -101,7 +116,6 @@ func New(cfg Config) *Scheduler {
 		epoch:     time.Now(),
 		functions: make(map[string]*function),
 		workers:   make(map[int]*worker),
-		retries:   make(map[*time.Timer]struct{}),
 		drained:   make(chan struct{}),
 		gone:      make(chan struct{}),
 	}
@@ -127,8 +141,6 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 	c.Slot.Cost = int64(len(c.Payload()))
 	s.mu.Lock()
 	if err := s.admitLocked(ctx, c); err != nil {
-		c.Slot.Mark = markOver
-		s.counters.refused++
 		s.mu.Unlock()
 		c.Finish(nil, err)
 		return
@@ -145,64 +157,6 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 	s.mu.Unlock()
 }
 
-// admitLocked decides whether the call may be queued, and waits for room.
-func (s *Scheduler) admitLocked(ctx context.Context, c *procpool.Call) error {
-	if s.closed {
-		return procpool.ErrClosed
-	}
-	f := s.functionLocked(c.Task())
-	c.Slot.Group = f
-	if s.served && !f.served {
-		return s.cfg.Unknown(c)
-	}
-	if c.Slot.Cost > s.cfg.MaxPayload {
-		return fmt.Errorf("%w: the argument of task %q takes %d bytes, the pool's MaxPayload is %d: send less, or raise it",
-			procpool.ErrTooLarge, c.Task(), c.Slot.Cost, s.cfg.MaxPayload)
-	}
-	for {
-		if err := s.restarts.refusal(); err != nil && len(s.workers) == 0 {
-			return err
-		}
-		if s.roomLocked(c) {
-			return nil
-		}
-		if c.NoWait() {
-			return fmt.Errorf("%w: %d calls with %d bytes wait in it", procpool.ErrQueueFull, s.queue.n, s.queue.bytes)
-		}
-		turn := s.queue.wait()
-		s.mu.Unlock()
-		var err error
-		select {
-		case <-turn:
-		case <-ctx.Done():
-			err = procpool.CancelError(ctx, c)
-		}
-		s.mu.Lock()
-		if err != nil {
-			s.queue.leave(turn)
-			return err
-		}
-		if s.closed {
-			return procpool.ErrClosed
-		}
-	}
-}
-
-// roomLocked reports whether the queue may grow by c. An empty queue takes any
-// call, however large.
-func (s *Scheduler) roomLocked(c *procpool.Call) bool {
-	return s.queue.n == 0 || s.queue.n < s.cfg.QueueSize && s.queue.bytes+c.Slot.Cost <= s.cfg.QueueBytes
-}
-
-// letInLocked wakes as many blocked submitters as there is room for.
-func (s *Scheduler) letInLocked() {
-	if len(s.queue.turns) > 0 {
-		if room := s.cfg.QueueSize - s.queue.n; room > 0 && s.queue.bytes < s.cfg.QueueBytes {
-			s.queue.admit(room)
-		}
-	}
-}
-
 // InspectCall tells what is known of an unfinished call.
 func (s *Scheduler) InspectCall(c *procpool.Call) procpool.CallInfo {
 	s.mu.Lock()
@@ -210,9 +164,16 @@ func (s *Scheduler) InspectCall(c *procpool.Call) procpool.CallInfo {
 	if c.Finished() {
 		return c.Record(procpool.Done)
 	}
-	if w, ok := c.Slot.Owner.(*worker); ok && c.Slot.Mark == markSent {
+	switch c.Slot.Mark {
+	case markSent:
+		w, _ := c.Slot.Owner.(*worker)
 		if started, _, _ := w.link.Progress(lane); started >= c.Slot.Seq || !w.recorder {
 			return c.Record(procpool.Started)
+		}
+	case markOver:
+		// Its outcome is about to be told.
+		if info := c.Record(procpool.Started); info.Attempts > 0 {
+			return info
 		}
 	}
 	info := c.Record(procpool.Queued)

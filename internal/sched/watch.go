@@ -17,38 +17,44 @@ type watches struct {
 }
 
 type watch struct {
-	ctx  context.Context //nolint:containedctx // this is what is watched
-	head *procpool.Call
-	n    int
-	stop func() bool
+	ctx        context.Context //nolint:containedctx // this is what is watched
+	done       <-chan struct{}
+	head, tail *procpool.Call // the newest first
+	stop       func() bool
 }
 
 func (s *Scheduler) watchLocked(ctx context.Context, c *procpool.Call) {
 	done := ctx.Done()
 	w := s.watches.last
-	if w == nil || w.ctx.Done() != done {
+	if w == nil || w.done != done {
 		old := w
 		if w = s.watches.byDone[done]; w == nil {
-			w = &watch{ctx: ctx}
-			w.stop = context.AfterFunc(ctx, func() { s.contextEnded(w) })
-			s.watches.byDone[done] = w
+			w = s.newWatchLocked(ctx, done)
 		}
 		s.watches.last = w
-		if old != nil && old.n == 0 {
+		if old != nil && old.head == nil {
 			s.dropWatchLocked(old)
 		}
 	}
 	w.link(c)
 }
 
+func (s *Scheduler) newWatchLocked(ctx context.Context, done <-chan struct{}) *watch {
+	w := &watch{ctx: ctx, done: done}
+	w.stop = context.AfterFunc(ctx, func() { s.contextEnded(w) })
+	s.watches.byDone[done] = w
+	return w
+}
+
 func (w *watch) link(c *procpool.Call) {
 	c.Slot.Watch = w
 	c.Slot.WatchPrev, c.Slot.WatchNext = nil, w.head
-	if w.head != nil {
+	if w.head == nil {
+		w.tail = c
+	} else {
 		w.head.Slot.WatchPrev = c
 	}
 	w.head = c
-	w.n++
 }
 
 func (w *watch) unlink(c *procpool.Call) {
@@ -58,11 +64,12 @@ func (w *watch) unlink(c *procpool.Call) {
 	} else {
 		prev.Slot.WatchNext = next
 	}
-	if next != nil {
+	if next == nil {
+		w.tail = prev
+	} else {
 		next.Slot.WatchPrev = prev
 	}
 	c.Slot.Watch, c.Slot.WatchPrev, c.Slot.WatchNext = nil, nil, nil
-	w.n--
 }
 
 func (s *Scheduler) unwatchLocked(c *procpool.Call) {
@@ -71,36 +78,54 @@ func (s *Scheduler) unwatchLocked(c *procpool.Call) {
 		return
 	}
 	w.unlink(c)
-	if w.n == 0 && w != s.watches.last {
+	if w.head == nil && w != s.watches.last {
 		s.dropWatchLocked(w)
 	}
 }
 
 func (s *Scheduler) dropWatchLocked(w *watch) {
 	w.stop()
-	if s.watches.byDone[w.ctx.Done()] == w {
-		delete(s.watches.byDone, w.ctx.Done())
-	}
+	s.forgetWatchLocked(w)
 }
 
-// contextEnded ends the calls of a context.
-func (s *Scheduler) contextEnded(w *watch) {
-	s.mu.Lock()
-	delete(s.watches.byDone, w.ctx.Done())
+func (s *Scheduler) forgetWatchLocked(w *watch) {
+	if s.watches.byDone[w.done] == w {
+		delete(s.watches.byDone, w.done)
+	}
 	if s.watches.last == w {
 		s.watches.last = nil
 	}
-	calls := make([]*procpool.Call, 0, w.n)
-	for w.head != nil {
-		calls = append(calls, w.head)
-		w.unlink(w.head)
-	}
-	s.mu.Unlock()
-	// Linked newest first; the oldest is resolved first.
-	for i := len(calls) - 1; i >= 0; i-- {
-		c := calls[i]
-		if c.Finish(nil, procpool.CancelError(w.ctx, c)) {
-			s.CancelCall(c)
+}
+
+// contextEnded ends the calls of a context, the oldest first, some at a time so
+// that others get the lock in between. A call stays linked until it has its
+// outcome: what is split from it meanwhile is linked too, and has its turn.
+func (s *Scheduler) contextEnded(w *watch) {
+	var calls [64]*procpool.Call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgetWatchLocked(w)
+	for w.tail != nil {
+		n := 0
+		for c := w.tail; c != nil && n < len(calls); c = c.Slot.WatchPrev {
+			calls[n] = c
+			n++
+		}
+		s.mu.Unlock()
+		var won [len(calls)]bool
+		for i, c := range calls[:n] {
+			won[i] = c.Finish(nil, procpool.CancelError(w.ctx, c))
+		}
+		s.mu.Lock()
+		for i, c := range calls[:n] {
+			if won[i] {
+				s.cancelLocked(c)
+			}
+			if c.Slot.Watch == w {
+				w.unlink(c)
+			}
 		}
 	}
+	s.dispatchLocked()
+	s.checkDrainedLocked()
 }
