@@ -182,8 +182,11 @@ func thumbnails(ctx context.Context, pool *executor.Pool, sources []source, s *s
 		}
 	}
 	for item := range makeThumbnail.MapUnordered(ctx, pool, requests) {
-		if item.Index < 0 {
-			return nil, item.Err // of the pool or of the context, not of one file
+		if item.Index < 0 && ctx.Err() == nil {
+			return nil, item.Err // the pool's, not one file's
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		var thumb image.Image
 		if item.Err == nil {
@@ -209,7 +212,10 @@ func thumbnails(ctx context.Context, pool *executor.Pool, sources []source, s *s
 		}
 		show.step(item.Err)
 	}
-	return outcomes, ctx.Err()
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted, so there is no sheet")
+	}
+	return outcomes, nil
 }
 
 // decode reads what a worker made of a file that nobody knows. So it looks first
