@@ -20,11 +20,14 @@ type machine struct {
 	Kernel string `json:"kernel"`
 	Go     string `json:"go"`
 	Python string `json:"python"`
+	// Load is the number of processes that wanted a CPU, averaged over the
+	// minute before the run: what else was going on.
+	Load string `json:"load"`
 }
 
 // String is the machine on one line.
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d CPUs, %s/%s, %s, %s, %s", m.CPU, m.CPUs, m.OS, m.Arch, m.Kernel, m.Go, m.Python)
+	return fmt.Sprintf("%s, %d CPUs, %s/%s, %s, %s, %s, load before %s", m.CPU, m.CPUs, m.OS, m.Arch, m.Kernel, m.Go, m.Python, m.Load)
 }
 
 // slug names the machine in a file name: the CPU's model in lower case, with
@@ -52,6 +55,7 @@ func thisMachine(ctx context.Context, python string) machine {
 		Kernel: orUnknown(firstLine(ctx, "", "uname", "-sr")),
 		Go:     runtime.Version(),
 		Python: python,
+		Load:   loadAverage(),
 	}
 }
 
@@ -70,6 +74,15 @@ func cpuModel(ctx context.Context) string {
 		}
 	}
 	return "unknown CPU"
+}
+
+func loadAverage() string {
+	averages, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	lastMinute, _, _ := strings.Cut(string(averages), " ")
+	return lastMinute
 }
 
 // commitOf returns the short hash of the checkout, marked when there are

@@ -36,6 +36,7 @@ func main() {
 // settings are the command line.
 type settings struct {
 	quick  bool
+	counts counts
 	only   *regexp.Regexp
 	json   string
 	record bool
@@ -62,15 +63,24 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if s.record && (s.quick || *only != "") {
 		return s, errors.New("-record is for whole runs: leave -quick and -only away")
 	}
+	s.counts = fullCounts()
+	if s.quick {
+		s.counts = quickCounts()
+	}
 	return s, nil
 }
 
-// run measures, prints and writes. Progress goes to stderr.
+// run does what the command line says.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
+	return s.run(ctx, stdout, stderr)
+}
+
+// run measures, prints and writes. Progress goes to stderr.
+func (s settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	root, rootErr := repositoryRoot()
 	if s.json == "" || s.record {
 		if rootErr != nil {
@@ -98,14 +108,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Quick:   s.quick,
 		Only:    s.only.String(),
 	}
-	n := fullCounts()
-	if s.quick {
-		n = quickCounts()
-	}
 	say := func(format string, args ...any) {
 		_, _ = fmt.Fprintf(stderr, format+"\n", args...) // losing progress loses nothing
 	}
-	for _, m := range plan(n, py) {
+	for _, m := range plan(s.counts, py) {
 		if results := m.run(ctx, s.only, say); results != nil {
 			r.Rows = append(r.Rows, m.rows(results)...)
 		}

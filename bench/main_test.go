@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,18 +23,43 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestRunMeasuresRawSockets runs the benchmark from its flags to its JSON, on
-// the sides that need no pool.
-func TestRunMeasuresRawSockets(t *testing.T) {
-	const only = "(round-trip|http)/.*raw socket ping-pong"
+// tinyCounts are enough to see that everything works.
+func tinyCounts() counts {
+	return counts{
+		rounds: 2, coldRounds: 1, crashRounds: 2,
+		futures: 3_000, pythonFutures: 100,
+		mapped:     3_000,
+		roundTrips: 100, pythonTrips: 10,
+		queued: 2_000, pings: 10,
+		echoBytes: 1, pythonEchoBytes: 1, // one echo a round
+	}
+}
+
+// measured runs the benchmark on the sides that only selects, down to its JSON,
+// and checks that it leaves nothing behind.
+func measured(t *testing.T, only string) (got report, table string) {
+	t.Helper()
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	file := filepath.Join(t.TempDir(), "sub", "bench.json")
+	// The race detector keeps every process for a second at its end.
+	t.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	s, err := parse([]string{"-quick", "-only", only, "-json", filepath.Join(t.TempDir(), "sub", "bench.json")}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.counts = tinyCounts()
 	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-quick", "-only", only, "-json", file}, &stdout, &stderr); err != nil {
+	if err := s.run(t.Context(), &stdout, &stderr); err != nil {
 		t.Fatalf("run: %v\n%s", err, stderr.String())
 	}
-	got := readReport(t, file)
+	nothingLeft(t, temp)
+	return readReport(t, s.json), stdout.String()
+}
+
+// TestRunMeasuresRawSockets runs what needs no pool, and leaves the pool out.
+func TestRunMeasuresRawSockets(t *testing.T) {
+	const only = "(round-trip|http)/.*raw socket"
+	got, table := measured(t, only)
 	if !got.Quick || got.Only != only || got.Format != formatVersion || got.Machine.CPUs != runtime.NumCPU() {
 		t.Errorf("the JSON says quick=%v only=%q format=%d cpus=%d", got.Quick, got.Only, got.Format, got.Machine.CPUs)
 	}
@@ -41,34 +67,40 @@ func TestRunMeasuresRawSockets(t *testing.T) {
 	if r.Procpool.Value != nil || r.Procpool.Why != errNotSelected.Error() || r.Ratio != nil || r.Met != metUnknown {
 		t.Errorf("the side that was left out has value %v, why %q, ratio %v, met %q", r.Procpool.Value, r.Procpool.Why, r.Ratio, r.Met)
 	}
-	if r.Against.Value == nil || *r.Against.Value <= 0 || len(r.Against.Rounds) != quickCounts().rounds {
+	if r.Against.Value == nil || *r.Against.Value <= 0 || len(r.Against.Rounds) != tinyCounts().rounds {
 		t.Errorf("the raw ping-pong was not measured: %+v", r.Against)
 	}
-	for _, want := range []string{"raw socket ping-pong", "not run", file, "A quick run"} {
-		if !strings.Contains(stdout.String(), want) {
-			t.Errorf("the table does not mention %q:\n%s", want, stdout.String())
+	for _, want := range []string{"raw socket ping-pong", "not run", "bench.json", "A quick run"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table does not mention %q:\n%s", want, table)
 		}
 	}
-	nothingLeft(t, temp)
 }
 
 // TestRunMeasuresColdPlugin holds the go-plugin comparison, host and plugin
 // both being this binary.
 func TestRunMeasuresColdPlugin(t *testing.T) {
-	temp := t.TempDir()
-	t.Setenv("TMPDIR", temp)
-	// The race detector keeps every process for a second at its end.
-	t.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	file := filepath.Join(t.TempDir(), "bench.json")
-	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-quick", "-only", barePlugin, "-json", file}, &stdout, &stderr); err != nil {
-		t.Fatalf("run: %v\n%s", err, stderr.String())
-	}
-	r := findRow(t, readReport(t, file), "cold start to first result", barePlugin)
-	if r.Against.Value == nil {
+	got, _ := measured(t, barePlugin)
+	if r := findRow(t, got, "cold start to first result", barePlugin); r.Against.Value == nil {
 		t.Errorf("the bare go-plugin was not measured: %s", r.Against.Why)
 	}
-	nothingLeft(t, temp)
+}
+
+// TestRunMeasuresPool runs every measure of ours on real workers, and leaves out
+// what it is compared with.
+func TestRunMeasuresPool(t *testing.T) {
+	got, table := measured(t, "/(procpool|beside.*pool)")
+	for _, r := range got.Rows {
+		if strings.HasPrefix(r.What, "CPU") && runtime.GOOS != "linux" {
+			continue // other systems don't tell; the row says so
+		}
+		if r.Procpool.Value == nil || *r.Procpool.Value <= 0 {
+			t.Errorf("row %q was not measured: %s", r.What, r.Procpool.Why)
+		}
+	}
+	if measures := len(plan(tinyCounts(), &python{})); len(got.Rows) < measures {
+		t.Errorf("%d rows for %d measures:\n%s", len(got.Rows), measures, table)
+	}
 }
 
 func TestRunRefusesBadFlags(t *testing.T) {

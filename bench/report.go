@@ -48,7 +48,7 @@ func (r *report) writeTable(w io.Writer) error {
 	fmt.Fprintln(&out)
 	why.write(&out)
 	fmt.Fprintf(&out, "Ratios are procpool divided by the comparison: above 1 is better for what should be high (per s, GB/s), below 1 for everything else.\n"+
-		"Values are medians of alternating rounds, a ratio the median over the pairs of rounds. The run took %.0f s.\n", r.Seconds)
+		"Values are medians of rounds that alternate between the sides. The run took %.0f s.\n", r.Seconds)
 	if _, err := out.WriteTo(w); err != nil {
 		return fmt.Errorf("the table could not be printed: %w", err)
 	}

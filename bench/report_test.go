@@ -63,19 +63,6 @@ func TestLatenciesSort(t *testing.T) {
 	}
 }
 
-// TestRatioPairsRounds shows why: the machine was twice as slow in the second
-// round, for both sides, and a median that picks different rounds on the two
-// sides would see a difference.
-func TestRatioPairsRounds(t *testing.T) {
-	t.Parallel()
-	if got := ratioOf([]float64{10, 20, 11}, []float64{5, 10, 5.5}); got != 2 {
-		t.Errorf("paired ratio = %v", got)
-	}
-	if got := ratioOf([]float64{10, 20, 30}, []float64{5}); got != 4 {
-		t.Errorf("unpaired ratio = %v", got)
-	}
-}
-
 func TestRounded(t *testing.T) {
 	t.Parallel()
 	for v, want := range map[float64]float64{0: 0, 123456: 123500, 0.00123456: 0.001235, -98765: -98770, 7: 7} {
@@ -217,7 +204,7 @@ func TestJSONShape(t *testing.T) {
 	value, ratio := 2.0, 4.0
 	r := report{
 		Format: formatVersion, Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "abc",
-		Machine: machine{OS: "linux", Arch: "amd64", CPU: "A CPU (R) 3.0", CPUs: 2, Kernel: "Linux 6", Go: "go1.26", Python: "no python3"},
+		Machine: machine{OS: "linux", Arch: "amd64", CPU: "A CPU (R) 3.0", CPUs: 2, Kernel: "Linux 6", Go: "go1.26", Python: "no python3", Load: "0.10"},
 		Seconds: 1.5,
 		Rows: []row{
 			{What: "w", Unit: "us", Better: lower, Procpool: cell{Why: "broken"}, Met: metUnknown},
@@ -242,7 +229,8 @@ func TestJSONShape(t *testing.T) {
     "cpus": 2,
     "kernel": "Linux 6",
     "go": "go1.26",
-    "python": "no python3"
+    "python": "no python3",
+    "load": "0.10"
   },
   "quick": false,
   "seconds": 1.5,

@@ -177,7 +177,7 @@ func (r row) beside(c comparison, theirs cell) row {
 	if r.Procpool.Value == nil || theirs.Value == nil || *theirs.Value == 0 {
 		return r
 	}
-	ratio := ratioOf(r.Procpool.Rounds, theirs.Rounds)
+	ratio := *r.Procpool.Value / *theirs.Value
 	r.Ratio = &ratio
 	if c.Target != nil {
 		r.Met = c.Target.met(ratio, r.Better)

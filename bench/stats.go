@@ -40,21 +40,6 @@ func latencies(took []time.Duration) (p50, p99 float64) {
 	return microseconds(percentile(took, 0.50)), microseconds(percentile(took, 0.99))
 }
 
-// ratioOf compares two sides of one measure. Rounds alternate, so the n-th of
-// one side ran beside the n-th of the other: the median of the ratios of such
-// pairs is steadier, on a machine whose speed drifts, than the ratio of the
-// medians, which is what is left when the rounds do not pair up.
-func ratioOf(ours, theirs []float64) float64 {
-	if len(ours) != len(theirs) {
-		return median(ours) / median(theirs)
-	}
-	ratios := make([]float64, len(ours))
-	for i := range ours {
-		ratios[i] = ours[i] / theirs[i]
-	}
-	return median(ratios)
-}
-
 // rounded cuts a value to four significant digits: more would be noise, and
 // would make the JSON hard to read.
 func rounded(v float64) float64 {
