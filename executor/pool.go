@@ -19,7 +19,7 @@ import (
 // concurrent use. A pool that is dropped without Close finishes the calls it has
 // and then closes itself.
 type Pool struct {
-	*core
+	core *core
 }
 
 var _ procpool.PackExecutor = (*Pool)(nil)
@@ -83,7 +83,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	c.sched.Grow(cfg.Workers - 1)
-	pool := &Pool{c}
+	pool := &Pool{core: c}
 	runtime.AddCleanup(pool, func(c *core) { go c.abandon() }, c)
 	return pool, nil
 }
@@ -139,17 +139,34 @@ func (c *core) commandLine() []string {
 
 // Enqueue takes calls; see procpool.Executor. Programs use the verbs of their
 // handles instead.
-func (c *core) Enqueue(ctx context.Context, first *procpool.Call, n int) {
-	c.sched.Enqueue(ctx, first, n)
+func (p *Pool) Enqueue(ctx context.Context, first *procpool.Call, n int) {
+	p.core.sched.Enqueue(ctx, first, n)
+	runtime.KeepAlive(p) // a submitter that waits for room holds the pool
 }
 
 // TakesPacks reports that the pool takes packs; see procpool.PackExecutor.
-func (c *core) TakesPacks() bool { return true }
+func (p *Pool) TakesPacks() bool { return true }
 
 // Shutdown takes no more calls, waits until those it has are done, and closes the
 // pool. When ctx ends first it kills what still runs and returns an error that
-// wraps the context's cause and says what was given up.
-func (c *core) Shutdown(ctx context.Context) error {
+// wraps the context's cause and says what was given up. Of a pool that is closed
+// already it returns nil.
+func (p *Pool) Shutdown(ctx context.Context) error { return p.core.shutdown(ctx) }
+
+// Close ends the pool now: calls that have not ended fail with
+// procpool.ErrClosed and their workers are killed. No process, socket,
+// goroutine or descriptor of the pool is left when it returns. Close may be
+// called at any moment, from any goroutine, and again; the error is always nil.
+func (p *Pool) Close() error {
+	p.core.close()
+	return nil
+}
+
+// Stats returns the pool's counts of the moment. It is cheap and may be called
+// often.
+func (p *Pool) Stats() Stats { return p.core.stats() }
+
+func (c *core) shutdown(ctx context.Context) error {
 	select {
 	case <-c.sched.Drain():
 	case <-c.closed:
@@ -175,15 +192,7 @@ func (c *core) Shutdown(ctx context.Context) error {
 // leaveTime is how long an idle worker that was asked to leave may take.
 const leaveTime = 2 * time.Second
 
-// Close ends the pool now: calls that have not ended fail with
-// procpool.ErrClosed and their workers are killed. No process, socket,
-// goroutine or descriptor of the pool is left when it returns. Close may be
-// called at any moment, from any goroutine, and again; the error is always nil.
-func (c *core) Close() error {
-	c.close()
-	return nil
-}
-
+// close ends the pool; the first to call it learns what was given up.
 func (c *core) close() (running, queued int) {
 	c.closing.Do(func() {
 		c.cancelStart()
