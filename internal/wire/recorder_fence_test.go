@@ -4,6 +4,7 @@ package wire //nolint:testpackage // tests what is not exported
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime"
@@ -18,104 +19,131 @@ import (
 // alone. Each round the worker notes in the lane's journal, a byte for each call,
 // whether the call ran or was declined; the host looks when the round is over.
 const (
-	roundCalls = 32 << 10
-	ran        = 1
-	declined   = 2
+	ran      = 1
+	declined = 2
 )
 
-// A round's number is in the first words of lane 1's journal, where host and
-// worker meet between rounds.
-func roundOf(w *workerRecorder) (host, worker *atomic.Uint64) {
-	at := journalOffset(len(w.lanes), 1)
-	return w.mem.word(at), w.mem.word(at + 64)
+// fenceShape is a shape of the test: long rounds, in which the fence falls
+// somewhere, and rounds of a few calls, in which it falls right between two
+// instructions of the worker now and then.
+type fenceShape struct{ rounds, calls int }
+
+func fenceShapes() []fenceShape {
+	if testing.Short() {
+		return []fenceShape{{20, 32 << 10}, {1000, 16}}
+	}
+	return []fenceShape{{50, 32 << 10}, {5000, 16}}
 }
 
+// roundWords lie in lane 1's journal. The host counts the rounds that it has
+// begun and those in which the fence is up, the worker those that it is through
+// with. In one round of 16 the worker waits halfway for the fence, so that there
+// is something to take back even where there is one processor.
+type roundWords struct{ begun, fenced, over *atomic.Uint64 }
+
+func roundsOf(w *workerRecorder) roundWords {
+	at := journalOffset(len(w.lanes), 1)
+	return roundWords{w.mem.word(at), w.mem.word(at + 64), w.mem.word(at + 128)}
+}
+
+func waitsForFence(round uint64) bool { return round%16 == 1 }
+
 // runCalls is the worker.
-func runCalls(w *workerRecorder, rounds int) {
-	lane, log := w.lane(0), w.lane(0).journalBuf()[:roundCalls]
-	host, worker := roundOf(w)
-	for round := range uint64(rounds) {
-		for host.Load() <= round {
-			runtime.Gosched()
-		}
-		for i := range uint64(roundCalls) {
-			seq := 1 + round*roundCalls + i
-			if lane.start(seq, 0) {
-				log[i] = ran
-				lane.finish(seq)
-			} else {
-				log[i] = declined
+func runCalls(w *workerRecorder) {
+	lane := w.lane(0)
+	words := roundsOf(w)
+	round, seq := uint64(0), uint64(0)
+	for _, shape := range fenceShapes() {
+		for range shape.rounds {
+			round++
+			for words.begun.Load() < round {
+				runtime.Gosched()
 			}
+			log := lane.journalBuf()[:shape.calls]
+			for i := range log {
+				seq++
+				for i == len(log)/2 && waitsForFence(round) && words.fenced.Load() < round {
+					runtime.Gosched()
+				}
+				if lane.start(seq, 0) {
+					log[i] = ran
+					lane.finish(seq)
+				} else {
+					log[i] = declined
+				}
+			}
+			words.over.Store(round)
 		}
-		worker.Store(round + 1)
 	}
 }
 
 // fenceCalls is the host. w is its own view of the page, for the log.
-func fenceCalls(t *testing.T, r *recorder, w *workerRecorder, rounds int) {
+func fenceCalls(t *testing.T, r *recorder, w *workerRecorder) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
-	host, worker := roundOf(w)
-	log := w.lane(0).journalBuf()[:roundCalls]
-	var tookBack, close int
-	for round := range uint64(rounds) {
-		clear(log)
-		base := 1 + round*roundCalls
-		last := base + roundCalls - 1
-		host.Store(round + 1)
-		// Wait until the worker is somewhere in the middle, then put the
-		// fence right in front of its feet.
-		target := base + round*9973%roundCalls
-		started := uint64(0)
-		for i := 0; started < target && worker.Load() <= round; i++ {
-			if i%256 == 255 {
-				runtime.Gosched() // there may be one processor only
+	rng := rand.New(rand.NewPCG(7, 8))
+	words := roundsOf(w)
+	round, last := uint64(0), uint64(0)
+	for _, shape := range fenceShapes() {
+		tookBack, gate := 0, 0
+		for range shape.rounds {
+			base := last + 1
+			last += uint64(shape.calls)
+			log := w.lane(0).journalBuf()[:shape.calls]
+			clear(log)
+			round++
+			words.begun.Store(round)
+			// Wait until the worker is somewhere on its way, then put the
+			// fence right in front of its feet.
+			target := base + uint64(rng.IntN(shape.calls))
+			if waitsForFence(round) {
+				target = base + uint64(rng.IntN(shape.calls/2))
 			}
-			started, _, _, _ = r.progress(0)
-		}
-		k := started + round%3
-		started, ok := r.fence(0, k)
-		if !ok {
-			t.Fatal("the page can't be used")
-		}
-		mine := max(k, started) + 1 // from here on
-		for worker.Load() <= round {
-			if time.Now().After(deadline) {
-				t.Fatal("the worker has stopped")
+			started := uint64(0)
+			for i := 0; started < target && words.over.Load() < round; i++ {
+				if i%256 == 255 {
+					runtime.Gosched() // there may be one processor only
+				}
+				started, _, _, _ = r.progress(0)
 			}
-			runtime.Gosched()
-		}
-		for seq := base; seq <= last; seq++ {
-			switch outcome := log[seq-base]; {
-			case seq >= mine && outcome != declined:
-				t.Fatalf("round %d: call %d was taken back (fence %d, started %d) and ran all the same", round, seq, k, started)
-			case seq <= k && outcome != ran:
-				t.Fatalf("round %d: call %d was declined with the fence at %d", round, seq, k)
-			case seq < mine && outcome == declined:
-				close++ // in the gap: it had said "started", saw the fence and was answered as declined
-			case outcome == 0:
-				t.Fatalf("round %d: call %d was lost", round, seq)
+			k := started + uint64(rng.IntN(3))
+			started, ok := r.fence(0, k)
+			if !ok {
+				t.Fatal("the page can't be used")
 			}
+			words.fenced.Store(round)
+			mine := max(k, started) + 1 // from here on
+			for words.over.Load() < round {
+				if time.Now().After(deadline) {
+					t.Fatal("the worker has stopped")
+				}
+				runtime.Gosched()
+			}
+			for seq := base; seq <= last; seq++ {
+				switch outcome := log[seq-base]; {
+				case outcome == 0:
+					t.Fatalf("round %d: call %d was lost", round, seq)
+				case seq >= mine && outcome != declined:
+					t.Fatalf("round %d: call %d was taken back (fence %d, started %d) and ran all the same", round, seq, k, started)
+				case seq <= k && outcome != ran:
+					t.Fatalf("round %d: call %d was declined with the fence at %d", round, seq, k)
+				case seq == started && outcome == declined:
+					gate++ // it had said "started", saw the fence, and the host saw the one, too
+				}
+			}
+			if mine <= last {
+				tookBack++
+			}
+			if got, _, _, _ := r.progress(0); got >= mine {
+				t.Fatalf("round %d: the page says that call %d started, and none beyond %d ran", round, got, mine-1)
+			}
+			r.unfence(0) // each call was answered
 		}
-		if mine <= last {
-			tookBack++
+		if tookBack == 0 {
+			t.Errorf("in %d rounds the host never took anything back: nothing was tested", shape.rounds)
 		}
-		if got, _, _, _ := r.progress(0); got >= mine {
-			t.Fatalf("round %d: the page says that call %d started, of which none beyond %d ran", round, got, mine-1)
-		}
-		r.unfence(0) // each call was answered
+		t.Logf("took calls back in %d of %d rounds; the two met at the gate in %d", tookBack, shape.rounds, gate)
 	}
-	if tookBack == 0 {
-		t.Error("the host never took anything back: nothing was tested")
-	}
-	t.Logf("took calls back in %d of %d rounds; met the worker at the gate in %d", tookBack, rounds, close)
-}
-
-func fenceRounds() int {
-	if testing.Short() {
-		return 50
-	}
-	return 200
 }
 
 func TestFenceAgainstAGoroutine(t *testing.T) {
@@ -125,32 +153,25 @@ func TestFenceAgainstAGoroutine(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			runCalls(w, fenceRounds())
+			runCalls(w)
 		}()
 		view := open(t, r)
 		t.Log(kind)
-		fenceCalls(t, r, view, fenceRounds())
+		fenceCalls(t, r, view)
 		<-done
 	}
 }
 
-const (
-	fencePageEnv   = "WIRE_TEST_FENCE_PAGE"
-	fenceRoundsEnv = "WIRE_TEST_FENCE_ROUNDS"
-)
+const fencePageEnv = "WIRE_TEST_FENCE_PAGE"
 
 // TestFenceAgainstAProcess runs itself again as the worker.
 func TestFenceAgainstAProcess(t *testing.T) {
 	if path := os.Getenv(fencePageEnv); path != "" {
-		rounds, err := strconv.Atoi(os.Getenv(fenceRoundsEnv))
-		if err != nil {
-			t.Fatal(err)
-		}
 		w, err := openRecorder(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		runCalls(w, rounds)
+		runCalls(w)
 		return
 	}
 	program, err := os.Executable()
@@ -158,15 +179,15 @@ func TestFenceAgainstAProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, r := range pages(t, 2) {
-		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestFenceAgainstAProcess$")
-		cmd.Env = append(os.Environ(), fencePageEnv+"="+r.path(), fenceRoundsEnv+"="+strconv.Itoa(fenceRounds()))
+		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestFenceAgainstAProcess$", "-test.short="+strconv.FormatBool(testing.Short()))
+		cmd.Env = append(os.Environ(), fencePageEnv+"="+r.path())
 		var output bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &output, &output
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		t.Log(kind)
-		fenceCalls(t, r, open(t, r), fenceRounds())
+		fenceCalls(t, r, open(t, r))
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the worker: %v\n%s", err, output.Bytes())
 		}
