@@ -45,8 +45,8 @@ var Work = procpool.Define("work", func(_ context.Context, how string) (string, 
 	return "", fmt.Errorf("can't %q", how)
 })
 
-// faraway points to memory that nobody mapped, as a bug in C code would. Go can
-// not recover from that.
+// faraway points to memory that nobody mapped, as a bug in C code would. Go can't
+// recover from that: its runtime ends the process with exit status 2.
 func faraway() *byte {
 	var here byte
 	distance := int64(1) << 40
@@ -94,20 +94,17 @@ func describe(result string, err error) string {
 		return "PanicError: " + panicked.Value + " (the worker lives)"
 	}
 	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
-		text := fmt.Sprintf("CrashError: pid %d died: %s", crash.PID, crash.Reason)
-		if words := lastWords(crash.Stderr); words != "" {
-			text += ", saying " + words
-		}
-		return text
+		return fmt.Sprintf("CrashError: pid %d died: %s%s", crash.PID, crash.Reason, lastWords(crash.Stderr))
 	}
 	return err.Error()
 }
 
-// lastWords returns the line with which the Go runtime began its report.
+// lastWords returns what the Go runtime gave as the reason, if it ended the
+// process. All stacks follow it in a crash's Stderr.
 func lastWords(stderr string) string {
 	for line := range strings.Lines(stderr) {
-		if strings.HasPrefix(line, "fatal error: ") {
-			return fmt.Sprintf("%q", strings.TrimSpace(line))
+		if reason, found := strings.CutPrefix(line, "fatal error: "); found {
+			return ", fatal error: " + strings.TrimSpace(reason)
 		}
 	}
 	return ""
