@@ -16,6 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// removeTime bounds how long a group's removal waits for the death of what was killed in it, which takes
+// a loaded machine seconds. Nobody but Spawner.Close waits for it.
+const removeTime = 10 * time.Second
+
 // groupPrefix begins the name of every control group made here; the host's process id follows.
 const groupPrefix = "procpool-"
 
@@ -239,14 +243,14 @@ func (g *cgroup) oomKills() int64 {
 }
 
 // remove removes the group. The killed leave it a moment after their death, so a refusal is tried
-// again; the bound is for a process that not even the kernel can end.
+// again.
 func (g *cgroup) remove() {
 	if g.dir != nil {
 		_ = g.dir.Close()
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(removeTime); time.Now().Before(deadline); <-tick.C {
 		if err := unix.Rmdir(g.path); !errors.Is(err, unix.EBUSY) {
 			return
 		}

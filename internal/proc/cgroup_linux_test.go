@@ -39,7 +39,7 @@ func TestControlGroup(t *testing.T) {
 	if err != nil {
 		t.Skipf("there is no cgroup v2 hierarchy: %v", err)
 	}
-	trial, err := os.MkdirTemp(own, "procpool-test-")
+	trial, err := os.MkdirTemp(own, "procpool-test-") //nolint:usetesting // it must be made in the hierarchy
 	if err != nil {
 		t.Skipf("no cgroup v2 group can be made: %v", err)
 	}

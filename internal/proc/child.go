@@ -153,18 +153,6 @@ func (c *Child) Kill() {
 	c.killAllLocked()
 }
 
-// killOver is Kill for the memory watcher: it ends what left the group too, which may be what uses it.
-func (c *Child) killOver() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reaped || c.killed {
-		return
-	}
-	c.over = true
-	killStrays(c.pid)
-	c.killAllLocked()
-}
-
 // killAllLocked kills the group and, where there is a control group, what left the group.
 func (c *Child) killAllLocked() {
 	killGroup(c.process)

@@ -27,7 +27,7 @@ func entries(t *testing.T, dir string) int {
 
 // DESIGN 6.6: nothing is left behind, however often. It counts what belongs to the whole process, so it
 // does not run in parallel.
-func TestNothingIsLeftBehind(t *testing.T) { //nolint:paralleltest // see above
+func TestNothingIsLeftBehind(t *testing.T) {
 	cycle := func(s *proc.Spawner, i int) {
 		spec := helper(t, "sleep")
 		if i%4 == 0 {
@@ -69,7 +69,7 @@ func TestNothingIsLeftBehind(t *testing.T) { //nolint:paralleltest // see above
 }
 
 // Programs that can't be started leave nothing either.
-func TestFailedStartsLeaveNothing(t *testing.T) { //nolint:paralleltest // it counts descriptors
+func TestFailedStartsLeaveNothing(t *testing.T) { // not in parallel: it counts descriptors
 	s := proc.NewSpawner()
 	defer s.Close()
 	files := entries(t, "/proc/self/fd")

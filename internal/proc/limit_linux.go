@@ -97,16 +97,21 @@ func (g *guard) attach(attr *syscall.SysProcAttr) {
 	}
 }
 
-// fallBack reports whether a failed start is worth another try without the control group, which it
-// gives up for good: a kernel or a sandbox may refuse to start processes in one.
-func (g *guard) fallBack() bool {
-	if g.group == nil {
-		return false
+// launch starts the process, in the control group if there is one. A kernel or a sandbox may refuse to
+// start processes in one: what then starts without shows that it was not the program's fault, and no
+// further group is made.
+func (g *guard) launch(start func() (*os.Process, error)) (*os.Process, error) {
+	p, err := start()
+	if err == nil || g.group == nil {
+		return p, err
 	}
-	g.maker.giveUp(errors.New("no process could be started in a control group"))
 	g.group.remove()
 	g.group = nil
-	return true
+	p, retryErr := start()
+	if retryErr == nil {
+		g.maker.giveUp(fmt.Errorf("no process can be started in a control group: %w", err))
+	}
+	return p, retryErr
 }
 
 // engage applies the limit to the running child.
@@ -168,9 +173,10 @@ func (g *guard) refusesAt() int64 {
 func (g *guard) kernelKilled() bool { return kernelOOMKills() > g.oomKills }
 
 // peak returns the child's own peak memory, 0 when it is unknown, given what its rusage says: the
-// kernel counts the peak of the forking process in, so only what exceeds that is the child's.
+// kernel counts the peak of the forking process in, so only what exceeds that is the child's. The
+// kernel's counters are approximate (per processor), so it must exceed it clearly.
 func (g *guard) peak(maxRSS int64) int64 {
-	if maxRSS <= g.hostPeak {
+	if maxRSS <= g.hostPeak+max(g.hostPeak/8, 8<<20) {
 		maxRSS = 0
 	}
 	return max(maxRSS, g.ownPeak.Load())

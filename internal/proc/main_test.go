@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -139,7 +140,7 @@ func alive(pid int) bool {
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return !os.IsNotExist(err)
+		return runtime.GOOS != "linux" // elsewhere zombies can't be told
 	}
 	_, rest, _ := bytes.Cut(stat, []byte(") "))
 	return len(rest) == 0 || !slices.Contains([]byte("ZX"), rest[0])

@@ -85,7 +85,7 @@ func TestClaimedReaderIsClosed(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("Close did not end a blocked Read")
 	}
-	if _, err := c.Claimed().Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // io.Reader's contract
+	if _, err := c.Claimed().Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("Read at the end returned %v, want io.EOF", err)
 	}
 }

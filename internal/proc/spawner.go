@@ -210,18 +210,14 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 		guard.release()
 		return nil, fmt.Errorf("cannot start %q: %w", spec.Path, err)
 	}
-	launch := func() (*os.Process, error) {
+	process, err := guard.launch(func() (*os.Process, error) {
 		return os.StartProcess(spec.Path, spec.Args, &os.ProcAttr{
 			Dir:   spec.Dir,
 			Env:   spec.Env,
 			Files: pipes.child[:],
 			Sys:   sysProcAttr(guard),
 		})
-	}
-	process, err := launch()
-	if err != nil && guard.fallBack() {
-		process, err = launch()
-	}
+	})
 	pipes.closeChildEnds()
 	if err != nil {
 		pipes.closeHostEnds()

@@ -38,9 +38,13 @@ type Spec struct {
 	// Dir is the working directory, the host's when empty.
 	Dir string
 
-	// MemoryLimit is the hard limit in bytes for the process and its descendants, 0 for none. What
-	// passes it is killed, and the exit reads as OOM. Linux only: elsewhere Start fails with an error
-	// that matches errors.ErrUnsupported.
+	// MemoryLimit is the hard limit in bytes for the process and its descendants together, 0 for none.
+	// What counts is memory in use: anonymous, shared and swapped out, no mapped files, and what several
+	// processes share counts once. Where the host may make control groups (cgroup v2) the kernel holds
+	// the limit; else the tree is looked at every 100 ms (25 ms near the limit) and killed when it is
+	// over, and RLIMIT_DATA, set when Start returns, refuses what would grow past the limit in between.
+	// Go programs built with a sanitizer do without RLIMIT_DATA. Either way the exit reads as OOM.
+	// Linux only: elsewhere Start fails with an error that matches errors.ErrUnsupported.
 	MemoryLimit int64
 
 	// TailBytes is how much of the end of standard error is kept, DefaultTailBytes when 0.

@@ -52,8 +52,7 @@ func TestStartErrors(t *testing.T) {
 				child.Close()
 				t.Fatal("it started")
 			}
-			var se *proc.StartError
-			if !errors.As(err, &se) {
+			if _, ok := errors.AsType[*proc.StartError](err); !ok {
 				t.Fatalf("%v is a %T, want *StartError", err, err)
 			}
 			if !strings.Contains(err.Error(), c.text) {

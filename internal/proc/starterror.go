@@ -58,8 +58,10 @@ func resolve(path string) (string, error) {
 	case err == nil:
 		return found, nil
 	case errors.Is(err, exec.ErrDot):
-		return "", &StartError{Path: path, Reason: ErrNotFound, Err: err,
-			Detail: "it was found in the current directory only; write ./" + path + " if that is meant"}
+		return "", &StartError{
+			Path: path, Reason: ErrNotFound, Err: err,
+			Detail: "it was found in the current directory only; write ./" + path + " if that is meant",
+		}
 	case errors.Is(err, fs.ErrPermission):
 		return "", &StartError{Path: path, Reason: ErrNotExecutable, Err: err, Detail: "the file found in PATH may not be executed"}
 	default:
@@ -70,8 +72,7 @@ func resolve(path string) (string, error) {
 // explain turns the system's error for a failed start into one that says what is wrong.
 func explain(spec Spec, err error) error {
 	se := &StartError{Path: spec.Path, Err: err}
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		se.Err = pathErr.Err
 	}
 	if spec.Dir != "" {

@@ -149,6 +149,18 @@ func sharedOnce(tree []memory) int64 {
 	return sum
 }
 
+// killOver is Kill for the memory watcher: it ends what left the group too, which may be what uses it.
+func (c *Child) killOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped || c.killed {
+		return
+	}
+	c.over = true
+	killStrays(c.pid)
+	c.killAllLocked()
+}
+
 // killStrays kills the descendants of pid that left its process group. The caller sees to it that pid
 // is not reaped meanwhile. A descriptor for a process is taken first and the tree walked again after
 // that: an id found then is either the process the descriptor means or that one is dead, so nobody
