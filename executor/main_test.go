@@ -17,6 +17,7 @@ import (
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/executor"
 	"github.com/procpool/procpool/procpooltest"
+	"github.com/procpool/procpool/workerproc"
 )
 
 var errNoSuchThing = errors.New("no such thing")
@@ -47,6 +48,12 @@ var (
 			return 0, err
 		}
 		return os.Getpid(), untilFile(context.Background(), path)
+	})
+	// spin never ends.
+	spin = procpool.Define("spin", func(_ context.Context, n int) (int, error) {
+		for {
+			n++
+		}
 	})
 	// ledger appends a line to a file, which shows how often a call ran.
 	ledger = procpool.Define("ledger", func(_ context.Context, entry [2]string) (int, error) {
@@ -96,8 +103,15 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	procpooltest.Main(m, square, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
-		prints, stdin, environment, arguments, allocate, look, nested)
+	tasks := []procpool.Task{
+		square, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
+		prints, stdin, environment, arguments, allocate, look, nested, spin,
+	}
+	if os.Getenv(hostRole) != "" {
+		workerproc.Init(tasks...)
+		beHost()
+	}
+	procpooltest.Main(m, tasks...)
 }
 
 // seen is what a task sees of its call.

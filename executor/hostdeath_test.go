@@ -1,0 +1,82 @@
+package executor_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/executor"
+	"github.com/procpool/procpool/procpooltest"
+)
+
+// hostRole makes the test binary a host whose workers do as the variable says. A
+// worker does not inherit it, since it begins with PROCPOOL_.
+const hostRole = "PROCPOOL_TEST_HOST"
+
+// beHost starts a pool, says so and waits to be killed, or ends without Close.
+func beHost() {
+	ctx := context.Background()
+	pool, err := executor.New(ctx, executor.Config{Workers: 2, Output: io.Discard})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	role := os.Getenv(hostRole)
+	dir := os.Getenv("PROCPOOL_TEST_DIR")
+	if task, ok := map[string]*procpool.Func[string, int]{"busy": gate, "deaf": deaf}[role]; ok {
+		for i := range 2 {
+			task.Submit(ctx, pool, filepath.Join(dir, strconv.Itoa(i)))
+		}
+		for i := range 2 {
+			if err := untilFile(ctx, filepath.Join(dir, strconv.Itoa(i)+".started")); err != nil {
+				fmt.Println(err)
+			}
+		}
+	}
+	fmt.Println("ready")
+	if role == "leaves" {
+		os.Exit(0)
+	}
+	select {}
+}
+
+// T115, #52: whatever the workers do, they do not outlive their host, killed or
+// gone without Close. Rule 6.6.
+func TestHostsDeath(t *testing.T) {
+	for _, role := range []string{"idle", "busy", "deaf", "leaves"} {
+		t.Run(role, func(t *testing.T) {
+			procpooltest.NoOrphans(t) // it looks for descendants too, by a mark in their environment
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			host := exec.Command(self)
+			host.Env = append(os.Environ(), hostRole+"="+role, "PROCPOOL_TEST_DIR="+t.TempDir())
+			out, err := host.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := host.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil || !strings.HasPrefix(line, "ready") {
+				t.Errorf("the host says %q, %v", line, err)
+			}
+			if role != "leaves" {
+				if err := host.Process.Kill(); err != nil {
+					t.Error(err)
+				}
+			}
+			_ = host.Wait()
+		})
+	}
+}
