@@ -162,8 +162,7 @@ func (c *Call) Finish(reply []byte, err error) bool {
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false
 	}
-	c.spec.identify(err)
-	c.reply, c.err = reply, err
+	c.reply, c.err = reply, c.spec.identify(err)
 	c.publish()
 	return true
 }

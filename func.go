@@ -36,11 +36,16 @@ type spec struct {
 	local     bool
 }
 
-// identify gives a task's error the sentinel that its code names here.
-func (s *spec) identify(err error) {
-	if te, ok := err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
-		te.sentinel = s.errors[te.Code]
+// identify gives a task's error the sentinel that its code names here. The error
+// itself is left alone: an executor may hand it to several calls.
+func (s *spec) identify(err error) error {
+	te, ok := err.(*TaskError) //nolint:errorlint // the executor hands over the bare error
+	if !ok || te.sentinel == nil && s.errors[te.Code] == nil {
+		return err
 	}
+	identified := *te
+	identified.sentinel = s.errors[te.Code]
+	return &identified
 }
 
 // Define makes a handle on a task and the task itself. name is what crosses the

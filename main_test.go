@@ -61,3 +61,9 @@ func captureLog(t *testing.T) *bytes.Buffer {
 	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
 	return log
 }
+
+// panicky is a value whose encoding panics.
+type panicky struct{}
+
+func (panicky) MarshalCBOR() ([]byte, error) { panic("can't encode me") }
+func (panicky) MarshalJSON() ([]byte, error) { panic("can't encode me") }

@@ -125,8 +125,7 @@ func (c *Call) FinishItem(i int, reply []byte, err error) bool {
 	p.open--
 	last := p.open == 0
 	p.mu.Unlock()
-	c.spec.identify(err)
-	p.done(p.first+i, reply, err)
+	p.done(p.first+i, reply, c.spec.identify(err))
 	if last && c.claimed.CompareAndSwap(false, true) {
 		c.publish()
 	}
@@ -156,9 +155,8 @@ func (p *pack) finishRest(c *Call, reply []byte, err error) bool {
 	}
 	p.open = 0
 	p.mu.Unlock()
-	c.spec.identify(err) // once, before the first item's reader sees it
 	for _, i := range rest {
-		p.done(p.first+i, reply, err)
+		p.done(p.first+i, reply, c.spec.identify(err))
 	}
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false
