@@ -64,16 +64,29 @@ func TestControlGroup(t *testing.T) {
 	}
 }
 
-// Where groups can be made but no process started in one, a limited child starts without.
+// Where groups can be made but no process started in one, a limited child starts without. A program that
+// starts neither way is no reason to make no more groups.
 func TestControlGroupFallsBack(t *testing.T) {
 	t.Parallel()
 	s := newSpawner(t)
 	parent := t.TempDir() // no control group at all, so the kernel refuses the start in it
-	c, _ := startReadyWith(t, helper(t, "sleep"), func(ctx context.Context, spec proc.Spec) (*proc.Child, error) {
+	inGroup := func(ctx context.Context, spec proc.Spec) (*proc.Child, error) {
 		return s.StartInGroup(ctx, spec, parent)
-	})
+	}
+	if _, err := inGroup(t.Context(), proc.Spec{Path: "/no/such/program"}); !errors.Is(err, proc.ErrNotFound) {
+		t.Errorf("a missing program gives %v, want ErrNotFound", err)
+	}
+	if err := s.GaveUpGroups(); err != nil {
+		t.Errorf("a missing program made it give up: %v", err)
+	}
+	spec := helper(t, "sleep")
+	spec.MemoryLimit = 1 << 30
+	c, _ := startReadyWith(t, spec, inGroup)
 	if group := proc.GroupOf(c); group != "" {
 		t.Errorf("the child says it is in %s", group)
+	}
+	if s.GaveUpGroups() == nil {
+		t.Error("it goes on making groups that no process can be started in")
 	}
 	if left, _ := os.ReadDir(parent); len(left) != 0 {
 		t.Errorf("%v is left", left)

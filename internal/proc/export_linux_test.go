@@ -29,6 +29,13 @@ func (s *Spawner) StartInGroup(ctx context.Context, spec Spec, parent string) (*
 	return s.start(ctx, spec.withDefaults(), g)
 }
 
+// GaveUpGroups returns why the spawner makes no more control groups, nil if it does.
+func (s *Spawner) GaveUpGroups() error {
+	s.limits.groups.mu.Lock()
+	defer s.limits.groups.mu.Unlock()
+	return s.limits.groups.why
+}
+
 // GroupOf returns the directory of the child's control group, "" when it has none.
 func GroupOf(c *Child) string {
 	if c.guard.group == nil {
