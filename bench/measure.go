@@ -58,7 +58,7 @@ func (o *outcome) value(figure string) (float64, []float64, error) {
 	}
 	rounds := o.rounds[figure]
 	if len(rounds) == 0 {
-		return 0, nil, fmt.Errorf("gave no %s", figure)
+		return 0, nil, fmt.Errorf("no round gave %s, which not every system can tell", figure)
 	}
 	return median(rounds), rounds, nil
 }

@@ -39,9 +39,10 @@ func (p inline) run(ctx context.Context, call *procpool.Call) ([]byte, error) {
 func (inline) Close() error { return nil }
 
 // TestSubjectsGiveTheFiguresOfTheirRows runs what measures a pool on one
-// without processes, and asks for every figure that the plan's rows show.
+// without processes, and asks for every figure that the plan's rows show. It is
+// not parallel: a process that another test started would end while its CPU time
+// is counted.
 func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
-	t.Parallel()
 	p := inline{}
 	subjects := map[string]subject{
 		"futures/" + ours:         &futuresRun{pool: p, count: 300, lifetime: forever},
