@@ -129,7 +129,8 @@ type CrashError struct {
 	Reason string
 	// OOM says whether the process ran out of memory.
 	OOM OOM
-	// MaxRSS is the peak resident memory of the process in bytes.
+	// MaxRSS is the peak resident memory of the process in bytes, 0 where it
+	// is not known: Linux hides a peak that is below the host's own.
 	MaxRSS int64
 	// UserCPU and SystemCPU are the CPU time that the process used.
 	UserCPU, SystemCPU time.Duration

@@ -11,12 +11,11 @@ import (
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/executor"
-	"github.com/procpool/procpool/procpooltest"
 )
 
 // #35, T036: every bad setting is an error that names its field.
 func TestBadConfig(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	for field, cfg := range map[string]executor.Config{
 		"Workers":          {Workers: -1},
 		"QueueSize":        {QueueSize: -1},
@@ -81,7 +80,7 @@ func TestBadPrograms(t *testing.T) {
 		"shows a false one": {executor.Program(script(t, "echo '1|1|unix|/nowhere/at.all|grpc'; exec sleep 1000")), []string{"worker.sh"}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			procpooltest.NoOrphans(t)
+			processes(t)
 			cfg := executor.Config{Command: c.command, Workers: 2, StartTimeout: 300 * time.Millisecond, Output: io.Discard}
 			if c.code == 3 || c.code == 0 {
 				cfg.StartTimeout = time.Minute // it is to be seen, not waited for
@@ -118,7 +117,7 @@ func TestPrintsBeforeHandshake(t *testing.T) {
 
 // The end of New's context ends the start at once.
 func TestNewContextEnds(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := executor.New(ctx, executor.Config{Command: executor.Program(script(t, "exec sleep 1000"))})
@@ -129,7 +128,7 @@ func TestNewContextEnds(t *testing.T) {
 
 // #53: Close while the other workers are still starting.
 func TestCloseDuringStart(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	for range 10 {
 		pool, err := executor.New(t.Context(), executor.Config{Workers: 4, Output: io.Discard})
 		if err != nil {

@@ -230,10 +230,10 @@ func TestMemoryLimit(t *testing.T) {
 	modest := allocate.Submit(t.Context(), pool, 16<<20)
 	_, err := result(t, hungry)
 	var ce *procpool.CrashError
-	if !errors.As(err, &ce) || ce.OOM != procpool.OOMYes {
+	if !errors.As(err, &ce) || ce.OOM == procpool.OOMNo {
 		t.Errorf("%+v", err)
 	}
-	mustContain(t, err, "out of memory", `"allocate"`)
+	mustContain(t, err, "out of memory", `"allocate"`) // "likely", where the runtime fell over its own feet
 	if _, err := result(t, modest); err != nil {
 		t.Error(err)
 	}

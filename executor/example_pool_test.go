@@ -118,9 +118,9 @@ func ExampleConfig_memoryLimit() {
 	_, err = allocate.Call(ctx, pool, 3<<30)
 	var crash *procpool.CrashError
 	if errors.As(err, &crash) {
-		fmt.Println("out of memory:", crash.OOM)
+		fmt.Println("out of memory:", crash.OOM != procpool.OOMNo)
 	}
-	// Output: out of memory: yes
+	// Output: out of memory: true
 }
 
 // A context's deadline ends the call at once; a task that does not heed it is

@@ -14,7 +14,6 @@ import (
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/executor"
-	"github.com/procpool/procpool/procpooltest"
 )
 
 // hostRole makes the test binary a host whose workers do as the variable says. A
@@ -53,7 +52,7 @@ func beHost() {
 func TestHostsDeath(t *testing.T) {
 	for _, role := range []string{"idle", "busy", "deaf", "leaves"} {
 		t.Run(role, func(t *testing.T) {
-			procpooltest.NoOrphans(t) // it looks for descendants too, by a mark in their environment
+			processes(t)
 			self, err := os.Executable()
 			if err != nil {
 				t.Fatal(err)

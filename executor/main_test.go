@@ -219,10 +219,20 @@ func startNested(ctx context.Context, depth int) (string, error) {
 	return procpool.Remote[int, string]("nested").Call(ctx, pool, depth+1)
 }
 
+// processes is called first by tests that start processes. They leave nothing
+// behind, and are not run with -short, which is for what takes milliseconds.
+func processes(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes; run without -short")
+	}
+	procpooltest.NoOrphans(t)
+}
+
 // newPool starts a pool that ends with the test, which leaves nothing behind.
 func newPool(t *testing.T, cfg executor.Config) *executor.Pool {
 	t.Helper()
-	procpooltest.NoOrphans(t)
+	processes(t)
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
 	}

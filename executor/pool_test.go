@@ -16,7 +16,6 @@ import (
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/executor"
-	"github.com/procpool/procpool/procpooltest"
 )
 
 // T024, #71: a call's argument and result pass the boundary.
@@ -287,7 +286,7 @@ func TestNestingIsBounded(t *testing.T) {
 // T107.
 func TestDroppedPoolEnds(t *testing.T) {
 	future, worker := func() (*procpool.Future[int], int) {
-		procpooltest.NoOrphans(t)
+		processes(t)
 		pool, err := executor.New(t.Context(), executor.Config{Workers: 1, Output: io.Discard})
 		if err != nil {
 			t.Fatal(err)
