@@ -4,6 +4,7 @@ package wire //nolint:testpackage // tests what is not exported
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -83,6 +84,10 @@ func fenceCalls(t *testing.T, r *recorder, w *workerRecorder) {
 	deadline := time.Now().Add(2 * time.Minute)
 	rng := rand.New(rand.NewPCG(7, 8))
 	words := roundsOf(w)
+	defer func() { // the worker runs to its end, even if the test has failed
+		words.begun.Store(math.MaxUint64)
+		words.fenced.Store(math.MaxUint64)
+	}()
 	round, last := uint64(0), uint64(0)
 	for _, shape := range fenceShapes() {
 		tookBack, gate := 0, 0
@@ -155,10 +160,11 @@ func TestFenceAgainstAGoroutine(t *testing.T) {
 			defer close(done)
 			runCalls(w)
 		}()
-		view := open(t, r)
 		t.Log(kind)
-		fenceCalls(t, r, view)
-		<-done
+		func() {
+			defer func() { <-done }()
+			fenceCalls(t, r, open(t, r))
+		}()
 	}
 }
 
@@ -187,9 +193,13 @@ func TestFenceAgainstAProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Log(kind)
-		fenceCalls(t, r, open(t, r))
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the worker: %v\n%s", err, output.Bytes())
-		}
+		func() {
+			defer func() {
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("the worker: %v\n%s", err, output.Bytes())
+				}
+			}()
+			fenceCalls(t, r, open(t, r))
+		}()
 	}
 }

@@ -65,7 +65,7 @@ func (p *memfdPage) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getp
 func (p *memfdPage) load(offset int) (uint64, error) { return p.mem.word(offset).Load(), nil }
 
 func (p *memfdPage) store(offset int, v uint64) error {
-	p.mem.word(offset).Store(v)
+	p.mem.word(offset).Swap(v) // a full barrier, see recorder.go
 	return nil
 }
 

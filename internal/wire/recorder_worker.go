@@ -95,7 +95,7 @@ func (r *workerRecorder) close() error {
 func (l *recorderLane) start(seq uint64, now int64) bool {
 	w := l.words
 	w.startedAt = now
-	w.started.Store(seq)
+	w.started.Swap(seq) // a full barrier, see recorder.go
 	if seq > w.fence.Load() {
 		w.started.Store(l.last)
 		return false
