@@ -1,6 +1,7 @@
 package procpool
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -162,9 +163,32 @@ func (c *Call) Finish(reply []byte, err error) bool {
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false
 	}
-	c.reply, c.err = reply, c.spec.identify(err)
+	c.reply, c.err = reply, c.judge(err)
 	c.publish()
 	return true
+}
+
+// judge returns what an executor's error means to the caller. A task's error gets
+// the sentinel that its code names in the caller's handle; the error itself is
+// left alone, since an executor may hand it to several calls. Where the call's
+// deadline has passed, the call has run out of time, whether the task or the
+// caller's context says so first: who wins that race must not decide what the
+// error matches.
+func (c *Call) judge(err error) error {
+	te, ok := err.(*TaskError) //nolint:errorlint // the executor hands over the bare error
+	if !ok {
+		return err
+	}
+	if c.deadline != 0 && time.Now().UnixNano() >= c.deadline {
+		return &cancelError{task: c.spec.name, err: context.DeadlineExceeded}
+	}
+	sentinel := c.spec.errors[te.Code]
+	if sentinel == nil && te.sentinel == nil {
+		return err
+	}
+	identified := *te
+	identified.sentinel = sentinel
+	return &identified
 }
 
 func (c *Call) publish() {

@@ -36,18 +36,6 @@ type spec struct {
 	local     bool
 }
 
-// identify gives a task's error the sentinel that its code names here. The error
-// itself is left alone: an executor may hand it to several calls.
-func (s *spec) identify(err error) error {
-	te, ok := err.(*TaskError) //nolint:errorlint // the executor hands over the bare error
-	if !ok || te.sentinel == nil && s.errors[te.Code] == nil {
-		return err
-	}
-	identified := *te
-	identified.sentinel = s.errors[te.Code]
-	return &identified
-}
-
 // Define makes a handle on a task and the task itself. name is what crosses the
 // boundary: pick it once, lower_snake_case by habit. Give the handle to
 // workerproc.Init (or workerproc.Serve) to have workers serve it. Define panics
@@ -129,7 +117,8 @@ func (s *spec) with(opts []Option) *spec {
 // already resolved with that error.
 //
 // When ctx ends before the call does, the future resolves at once with an error
-// that matches ctx.Err, and the work is stopped.
+// that matches ctx.Err, and the work is stopped. So it is when the task itself
+// returns an error once ctx's deadline has passed.
 func (f *Func[In, Out]) Submit(ctx context.Context, ex Executor, in In, opts ...Option) *Future[Out] {
 	future := new(Future[Out])
 	c := &future.call

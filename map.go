@@ -42,7 +42,7 @@ func (f *Func[In, Out]) Map(ctx context.Context, ex Executor, in iter.Seq[In]) i
 			if err == nil {
 				out, err = decodeReply[Out](m.spec, reply)
 			}
-			if !yield(out, err) || endsMap(m.outer, err) {
+			if !yield(out, err) || endsMap(err) {
 				return
 			}
 		}
@@ -83,15 +83,16 @@ func (f *Func[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 			if r.err == nil {
 				item.Out, item.Err = decodeReply[Out](m.spec, r.reply)
 			}
-			if !yield(item) || endsMap(m.outer, item.Err) {
+			if !yield(item) || endsMap(item.Err) {
 				return
 			}
 		}
 	}
 }
 
-// endsMap reports whether err would meet every further item too.
-func endsMap(ctx context.Context, err error) bool {
+// endsMap reports whether err would meet every further item too. An item can only
+// be given up because the context has ended.
+func endsMap(err error) bool {
 	if err == nil {
 		return false
 	}
@@ -99,7 +100,7 @@ func endsMap(ctx context.Context, err error) bool {
 		cancelled *cancelError
 		start     *StartError
 	)
-	return ctx.Err() != nil && errors.As(err, &cancelled) || errors.As(err, &start) ||
+	return errors.As(err, &cancelled) || errors.As(err, &start) ||
 		errors.Is(err, ErrClosed) || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrUnknownTask)
 }
 

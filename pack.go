@@ -125,7 +125,7 @@ func (c *Call) FinishItem(i int, reply []byte, err error) bool {
 	p.open--
 	last := p.open == 0
 	p.mu.Unlock()
-	p.done(p.first+i, reply, c.spec.identify(err))
+	p.done(p.first+i, reply, c.judge(err))
 	if last && c.claimed.CompareAndSwap(false, true) {
 		c.publish()
 	}
@@ -156,7 +156,7 @@ func (p *pack) finishRest(c *Call, reply []byte, err error) bool {
 	p.open = 0
 	p.mu.Unlock()
 	for _, i := range rest {
-		p.done(p.first+i, reply, c.spec.identify(err))
+		p.done(p.first+i, reply, c.judge(err))
 	}
 	if !c.claimed.CompareAndSwap(false, true) {
 		return false
