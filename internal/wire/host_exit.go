@@ -1,17 +1,21 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
 const (
-	// exitGrace is how long a process whose connection has ended may take to
-	// be dead: the sockets of a dying process close before it can be reaped,
-	// and a kill meanwhile would hide the real cause of death.
-	exitGrace = 100 * time.Millisecond
+	// exitGrace is how long a process that has hung up may take to be dead: the
+	// sockets of a dying process close before it can be reaped, on a busy
+	// machine much earlier, and a kill meanwhile would hide the real cause of
+	// death.
+	exitGrace = 2 * time.Second
 	// drainLimit bounds the reading of what a dead worker has sent.
 	drainLimit = time.Second
 	// stderrWait bounds the wait for the end of standard error, which a
@@ -48,12 +52,14 @@ func (w *Worker) awaitDeath() error {
 		<-w.child.Done()
 		return nil
 	}
-	timer := time.NewTimer(exitGrace)
-	defer timer.Stop()
-	select {
-	case <-w.child.Done():
-		return nil
-	case <-timer.C:
+	if status.Code(w.recvErr) == codes.Unavailable || errors.Is(w.recvErr, io.EOF) {
+		timer := time.NewTimer(exitGrace)
+		defer timer.Stop()
+		select {
+		case <-w.child.Done():
+			return nil
+		case <-timer.C:
+		}
 	}
 	w.child.Kill()
 	<-w.child.Done()

@@ -40,7 +40,7 @@ const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, o
 func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	// A process that is ending by itself is to be seen with its own status.
 	if l.child != nil && ctx.Err() == nil {
-		grace := exitGrace
+		grace := brokenExitGrace
 		if l.handshake.Load() == nil {
 			grace = silentExitGrace
 		}
@@ -126,6 +126,10 @@ func (l *launch) output() string {
 	tail := l.child.Tail(outputWait)
 	return strings.TrimSpace(strings.TrimSpace(string(l.child.Early())) + "\n" + string(tail))
 }
+
+// brokenExitGrace is how long a program whose handshake or Hello went wrong may
+// take to be gone by itself. Most are not about to be.
+const brokenExitGrace = 100 * time.Millisecond
 
 // silentExitGrace is how long a program that has closed its standard output
 // without a handshake may take to be gone. Nearly always it is about to be.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -194,7 +193,7 @@ func (l *lane) execute(t *task, seq uint64) {
 	ctx := procpool.WithMetadata(call, t.metadata)
 	l.call.Store(call)
 	if l.queue.unmark(seq) {
-		call.end(context.Canceled) // it came between the start and now
+		call.cancel() // it came between the start and now
 	}
 	l.began = l.now
 	l.running = true
@@ -222,7 +221,7 @@ func (l *lane) finish(t *task, err error) {
 	l.now = monotonicNow()
 	ran := time.Duration(l.now - l.began)
 	if call := l.call.Swap(nil); call != nil {
-		call.end(context.Canceled)
+		call.cancel()
 	}
 	seq := t.seq + uint64(l.item)
 	name := ""

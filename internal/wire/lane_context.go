@@ -8,9 +8,14 @@ import (
 )
 
 // callContext is the context of one call in a worker. Most functions never look
-// at theirs, so it makes its channel and its timer only when it is asked for
-// them, and callContexts come many to an allocation. A context is never used for
-// a second call: the function may have kept it.
+// at theirs, so it makes its channel only when it is asked for it, and
+// callContexts come many to an allocation. A context is never used for a second
+// call: the function may have kept it.
+//
+// It knows the call's deadline but has no timer for it: the host, which keeps the
+// time, cancels the call then. With two clocks a function that heeds its context
+// could answer before the host had noticed, and its caller would get that answer
+// for the deadline's error.
 type callContext struct {
 	seq      uint64
 	deadline time.Time // zero for none
@@ -18,7 +23,6 @@ type callContext struct {
 	mu     sync.Mutex
 	done   atomic.Pointer[chan struct{}]
 	err    error // nil until the end; guarded by mu
-	timer  *time.Timer
 	afters map[*afterFunc]struct{}
 }
 
@@ -48,27 +52,15 @@ func (c *callContext) doneLocked() chan struct{} {
 	ch := make(chan struct{})
 	if c.err != nil {
 		close(ch)
-	} else {
-		c.watchLocked()
 	}
 	c.done.Store(&ch)
 	return ch
-}
-
-// watchLocked starts the timer when somebody needs to be told of the deadline.
-func (c *callContext) watchLocked() {
-	if c.timer == nil && !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
-	}
 }
 
 // Err returns nil, or why the context has ended.
 func (c *callContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-		c.endLocked(context.DeadlineExceeded)
-	}
 	return c.err
 }
 
@@ -90,7 +82,6 @@ func (c *callContext) AfterFunc(f func()) func() bool {
 	}
 	a := &afterFunc{f}
 	c.afters[a] = struct{}{}
-	c.watchLocked()
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -100,21 +91,23 @@ func (c *callContext) AfterFunc(f func()) func() bool {
 	}
 }
 
+// cancel ends the context because the host gave the call up.
+func (c *callContext) cancel() {
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.end(context.DeadlineExceeded)
+		return
+	}
+	c.end(context.Canceled)
+}
+
 // end ends the context for the reason err, unless it has ended before.
 func (c *callContext) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.endLocked(err)
-}
-
-func (c *callContext) endLocked(err error) {
 	if c.err != nil {
 		return
 	}
 	c.err = err
-	if c.timer != nil {
-		c.timer.Stop()
-	}
 	if ch := c.done.Load(); ch != nil {
 		close(*ch)
 	}
