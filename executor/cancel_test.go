@@ -229,3 +229,19 @@ func TestTaskContext(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// A task that heeds its deadline never beats its caller to it: the caller's error
+// is always the deadline's. Rule 6.4.
+func TestDeadlineIsTheHosts(t *testing.T) {
+	pool := newPool(t, executor.Config{CancelGrace: longGrace})
+	dir := t.TempDir()
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Millisecond)
+		_, err := gate.Call(ctx, pool, filepath.Join(dir, strconv.Itoa(i)))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("round %d: %v", i, err)
+		}
+	}
+	works(t, pool)
+}
