@@ -79,7 +79,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 }
 
 // poll tries to read for a while. ok is false when there was nothing.
-func (c *pollConn) poll(b []byte) (n int, err error, ok bool) { //nolint:revive // ok goes with both
+func (c *pollConn) poll(b []byte) (n int, err error, ok bool) {
 	start := time.Now()
 	last := time.Duration(0)
 	for {

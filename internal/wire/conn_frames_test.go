@@ -253,7 +253,11 @@ func TestStreamIsCountedInGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	defer func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	defer cancel()
 	worker := workerv1.NewWorkerServiceClient(client)

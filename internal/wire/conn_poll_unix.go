@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"os"
 	"syscall"
@@ -26,7 +27,7 @@ func (t *tryRead) init() {
 	t.callback = func(fd uintptr) bool {
 		for {
 			t.n, t.err = unix.Read(int(fd), t.buf)
-			if t.err != unix.EINTR {
+			if !errors.Is(t.err, unix.EINTR) {
 				return true // whatever it was: don't wait
 			}
 		}
@@ -34,14 +35,14 @@ func (t *tryRead) init() {
 }
 
 // read returns what a read gave; ok is false when it would have to wait.
-func (t *tryRead) read(raw syscall.RawConn, b []byte) (n int, err error, ok bool) { //nolint:revive // ok goes with both
+func (t *tryRead) read(raw syscall.RawConn, b []byte) (n int, err error, ok bool) {
 	t.buf = b
 	err = raw.Read(t.callback)
 	t.buf = nil
 	switch {
 	case err != nil:
 		return 0, err, true // closed, or past its deadline
-	case t.err == unix.EAGAIN:
+	case errors.Is(t.err, unix.EAGAIN):
 		return 0, nil, false
 	case t.err != nil:
 		return 0, os.NewSyscallError("read", t.err), true

@@ -18,17 +18,21 @@ const enough = 30 * time.Second
 // socketPair returns both ends of a Unix socket.
 func socketPair(tb testing.TB) (a, b *net.UnixConn) {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "wire") // t.TempDir can be too long for a socket
+	dir, err := os.MkdirTemp("", "wire") //nolint:usetesting // TempDir can be too long for a socket
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	}()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer l.Close()
-	a, err = net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
+	defer closeAll(tb, l)
+	a, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: l.Addr().String(), Net: "unix"})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -36,8 +40,18 @@ func socketPair(tb testing.TB) (a, b *net.UnixConn) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { a.Close(); b.Close() })
+	tb.Cleanup(func() { closeAll(tb, a, b) })
 	return a, b
+}
+
+// closeAll closes what may be closed already.
+func closeAll(tb testing.TB, all ...io.Closer) {
+	tb.Helper()
+	for _, c := range all {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			tb.Error(err)
+		}
+	}
 }
 
 // aPoller allows one poller on any machine.
@@ -61,7 +75,9 @@ func TestPollConnReads(t *testing.T) {
 					rest = rest[n:]
 					runtime.Gosched()
 				}
-				b.CloseWrite()
+				if err := b.CloseWrite(); err != nil {
+					t.Error(err)
+				}
 			}()
 			got, err := io.ReadAll(conn)
 			if err != nil || string(got) != string(sent) {
@@ -118,13 +134,13 @@ func TestPollConnPingPong(t *testing.T) {
 func TestPollConnNoticesTheEnd(t *testing.T) {
 	t.Parallel()
 	ends := map[string]struct {
-		end  func(mine *pollConn, theirs *net.UnixConn)
+		end  func(mine *pollConn, theirs *net.UnixConn) error
 		want error
 	}{
-		"the other side leaves": {func(_ *pollConn, theirs *net.UnixConn) { theirs.Close() }, io.EOF},
-		"closed here":           {func(mine *pollConn, _ *net.UnixConn) { mine.Close() }, net.ErrClosed},
-		"past the deadline": {func(mine *pollConn, _ *net.UnixConn) {
-			_ = mine.SetReadDeadline(time.Unix(1, 0))
+		"the other side leaves": {func(_ *pollConn, theirs *net.UnixConn) error { return theirs.Close() }, io.EOF},
+		"closed here":           {func(mine *pollConn, _ *net.UnixConn) error { return mine.Close() }, net.ErrClosed},
+		"past the deadline": {func(mine *pollConn, _ *net.UnixConn) error {
+			return mine.SetReadDeadline(time.Unix(1, 0))
 		}, os.ErrDeadlineExceeded},
 	}
 	for name, tt := range ends {
@@ -138,7 +154,9 @@ func TestPollConnNoticesTheEnd(t *testing.T) {
 				_, err := conn.Read(make([]byte, 1))
 				read <- err
 			}()
-			tt.end(conn, b)
+			if err := tt.end(conn, b); err != nil {
+				t.Fatal(err)
+			}
 			select {
 			case err := <-read:
 				if !errors.Is(err, tt.want) {
@@ -178,7 +196,9 @@ func TestPollConnStopsPollingInVain(t *testing.T) {
 		t.Errorf("after %d misses the pause is %v, want %v", conn.misses, conn.pause, pollPause)
 	}
 	for range 20 {
-		conn.poll(buf)
+		if _, _, ok := conn.poll(buf); ok {
+			t.Fatal("read something that nobody sent")
+		}
 	}
 	if conn.pause != maxPollPause {
 		t.Errorf("after many misses the pause is %v, want %v", conn.pause, maxPollPause)

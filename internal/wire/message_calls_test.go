@@ -71,7 +71,10 @@ func packOf(tb testing.TB, n int) *procpool.Call {
 		}
 		cancel() // nobody runs the items
 	}
-	for range procpool.Remote[int, int]("square").Map(ctx, &c, numbers) {
+	for _, err := range procpool.Remote[int, int]("square").Map(ctx, &c, numbers) {
+		if err == nil {
+			tb.Fatal("an item has a result, and nobody ran it")
+		}
 		break
 	}
 	i := slices.IndexFunc(c.calls, func(c *procpool.Call) bool { return c.Seal() == n })

@@ -8,9 +8,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
-
 	"github.com/procpool/procpool"
+	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 )
 
 // failure is a Failure of the contract: an error as data.

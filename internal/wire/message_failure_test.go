@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -109,11 +110,7 @@ func TestFailureFamiliesCrossTheWire(t *testing.T) {
 				t.Errorf("arrived as %#v", got)
 			}
 			for _, sentinel := range sentinels {
-				want := false
-				for _, is := range tt.is {
-					want = want || is == sentinel
-				}
-				if errors.Is(got, sentinel) != want {
+				if want := slices.Contains(tt.is, sentinel); errors.Is(got, sentinel) != want {
 					t.Errorf("errors.Is(%v, %v) is %v", got, sentinel, !want)
 				}
 			}

@@ -166,7 +166,7 @@ func (p *pieces) skip(tag uint64) error {
 	if err := checkTag(tag); err != nil {
 		return err
 	}
-	size := 0
+	var size int
 	switch protowire.Type(tag & 7) {
 	case protowire.Fixed32Type:
 		size = 4

@@ -276,9 +276,9 @@ func TestReplyBatchRefusesNonsense(t *testing.T) {
 func TestDecodeRepliesKeepsWhatCameBeforeTheDamage(t *testing.T) {
 	t.Parallel()
 	journal := tinyOutcomes(nil, 3)
-	got, err := decodeReplies(nil, append(journal, tagResponseOutcomes, 200))
-	if err == nil || len(got) != 3 {
-		t.Errorf("of three good outcomes and a broken one, decoded %d with error %v", len(got), err)
+	got, err := decodeReplies(make([]Reply, 1), append(journal, tagResponseOutcomes, 200))
+	if err == nil || len(got) != 1+3 {
+		t.Errorf("of three good outcomes and a broken one, decoded %d with error %v", len(got)-1, err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -180,12 +179,15 @@ func TestFenceAgainstAProcess(t *testing.T) {
 		runCalls(w)
 		return
 	}
+	if testing.Short() {
+		t.Skip("starts a process; run without -short")
+	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for kind, r := range pages(t, 2) {
-		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestFenceAgainstAProcess$", "-test.short="+strconv.FormatBool(testing.Short()))
+		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestFenceAgainstAProcess$")
 		cmd.Env = append(os.Environ(), fencePageEnv+"="+r.path())
 		var output bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &output, &output

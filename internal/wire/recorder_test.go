@@ -302,12 +302,12 @@ func BenchmarkRecorderStartFinish(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer r.close()
+	defer closeRecorder(b, r.close)
 	w, err := openRecorder(r.path())
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer w.close()
+	defer closeRecorder(b, w.close)
 	lane := w.lane(0)
 	seq := uint64(0)
 	b.ReportAllocs()
@@ -316,6 +316,13 @@ func BenchmarkRecorderStartFinish(b *testing.B) {
 		lane.start(seq, 1)
 		lane.setJournal(12)
 		lane.finish(seq)
+	}
+}
+
+func closeRecorder(b *testing.B, end func() error) {
+	b.Helper()
+	if err := end(); err != nil {
+		b.Error(err)
 	}
 }
 
