@@ -302,9 +302,9 @@ func TestContextEndsWhilePackSplits(t *testing.T) {
 		h.Teach("work", time.Microsecond)
 		inner, cancel := context.WithCancel(context.Background())
 		ctx := &gatedContext{Context: inner}
-		var resolved atomic.Int32
 		items := texts("x", 4)
 		ended := make(chan struct{})
+		var last error
 		go func() {
 			defer close(ended)
 			in := func(yield func([]byte) bool) {
@@ -314,8 +314,8 @@ func TestContextEndsWhilePackSplits(t *testing.T) {
 					}
 				}
 			}
-			for range work.MapUnordered(context.WithoutCancel(ctx), endsWith{h, ctx}, in) {
-				resolved.Add(1)
+			for item := range work.MapUnordered(context.WithoutCancel(ctx), endsWith{h, ctx}, in) {
+				last = item.Err
 			}
 		}()
 		synctest.Wait()
@@ -328,8 +328,12 @@ func TestContextEndsWhilePackSplits(t *testing.T) {
 		ctx.onErr.Store(&split)
 		cancel()
 		<-ended
-		if n := resolved.Load(); n != 4 {
-			t.Errorf("%d of 4 items were resolved", n)
+		h.check()
+		if !errors.Is(last, context.Canceled) {
+			t.Errorf("the map ended with %v", last)
+		}
+		if st := h.Stats(); st.Queued != 0 || st.Submitted != 4 || st.Succeeded != 1 || st.Failed+st.Cancelled != 3 {
+			t.Errorf("%+v, want every item to have ended", st)
 		}
 	})
 }

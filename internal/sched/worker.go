@@ -139,8 +139,8 @@ func (w *worker) room(c *procpool.Call, f *function) int {
 	if w.held > 0 && w.bytes+c.Slot.Cost > lookAheadBytes {
 		return 0
 	}
-	n := int((lookAhead - w.load) / f.slow)
-	if n < 1 && (w.held == 0 || w.held == 1 && w.load < patient) {
+	n := max(int((lookAhead-w.load)/f.slow), 0)
+	if n == 0 && (w.held == 0 || w.held == 1 && w.load < patient) {
 		n = 1 // the one that runs, and one ahead
 	}
 	if f.slow > packable {
