@@ -55,7 +55,8 @@ type WorkerServiceClient interface {
 	// Within one request the fields are handled in the order of their numbers,
 	// whatever their order on the wire: lanes are opened, calls are queued, then
 	// come stream values and credits, and lanes are closed last. A message holds
-	// at most 65536 elements in all its repeated fields together.
+	// at most 65536 elements in all its repeated fields together, where a pack
+	// counts as one.
 	Work(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WorkRequest, WorkResponse], error)
 	// Control carries what must not wait behind a large payload. There is one such
 	// stream per connection; it lasts as long as the connection.
@@ -121,7 +122,8 @@ type WorkerServiceServer interface {
 	// Within one request the fields are handled in the order of their numbers,
 	// whatever their order on the wire: lanes are opened, calls are queued, then
 	// come stream values and credits, and lanes are closed last. A message holds
-	// at most 65536 elements in all its repeated fields together.
+	// at most 65536 elements in all its repeated fields together, where a pack
+	// counts as one.
 	Work(grpc.BidiStreamingServer[WorkRequest, WorkResponse]) error
 	// Control carries what must not wait behind a large payload. There is one such
 	// stream per connection; it lasts as long as the connection.
