@@ -76,10 +76,12 @@ type Config struct {
 	// the check of the peer keep others out as well, and it makes a start
 	// about six times as long.
 	AutoMTLS bool
-	// NoPolling keeps the pool from polling for the replies of very short
-	// calls. Polling halves their round trip and costs CPU time while such
-	// calls are in flight.
-	NoPolling bool
+	// Polling has host and workers poll for the next message for some
+	// microseconds, while very short calls are in flight, before they sleep.
+	// It pays where waking a sleeping CPU is slow; elsewhere it takes CPU time
+	// from everything else for nothing, so measure first: make bench has the
+	// round trip, and an HTTP server beside the busy pool, with and without.
+	Polling bool
 }
 
 // Command is a program for workers to run.

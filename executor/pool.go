@@ -61,7 +61,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	}
 	c.startCtx, c.cancelStart = context.WithCancel(context.Background())
 	c.spawner = proc.NewSpawner()
-	if !cfg.NoPolling {
+	if cfg.Polling {
 		c.poller = wire.NewPoller(pollers())
 	}
 	c.output = newOutput(cfg.Output)

@@ -241,7 +241,7 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 		n := batchLength(calls)
 		last := calls[n-1]
 		w.sent[lane].Store(last.Slot.Seq + uint64(last.Items()) - 1)
-		w.request = workRequest{calls: calls[:n], function: w.functionOf, firstCodec: w.firstCodec, lane: uint32(lane), now: time.Now()}
+		w.request.calls, w.request.lane, w.request.now = calls[:n], uint32(lane), time.Now()
 		// An error ends the stream, which the receiver sees.
 		if err := w.work.SendMsg(&w.request); err != nil {
 			break

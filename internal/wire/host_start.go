@@ -232,6 +232,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	if w.hello, w.functions, err = readHello(response, l.o.Lanes); err != nil {
 		return nil, err
 	}
+	w.request.function, w.request.firstCodec = w.functionOf, w.firstCodec
 	w.sent, w.answered = make([]atomic.Uint64, w.hello.Lanes), make([]uint64, w.hello.Lanes)
 	var streamCtx context.Context
 	streamCtx, w.cancel = context.WithCancel(context.Background())
