@@ -10,7 +10,7 @@ import (
 // defaultWindow is how far Map runs ahead of its reader unless [Window] says
 // otherwise: enough for microsecond calls to keep several workers busy while the
 // reader sleeps, little enough that nobody minds the memory.
-const defaultWindow = 1024
+const defaultWindow = 4096
 
 // Map runs the task over a sequence of inputs and yields the results in input
 // order, each with its error. A failed item is a yielded error and the iteration

@@ -33,7 +33,7 @@ func WithCodec(c Codec) Option {
 
 // Window bounds how far Map and MapUnordered run ahead of their reader: at most
 // n inputs have been pulled whose results were not yet taken. The default is
-// 1024, the most a million (1 << 20). It panics when n is below 1. Other verbs
+// 4096, the most a million (1 << 20). It panics when n is below 1. Other verbs
 // ignore it.
 func Window(n int) Option {
 	if n < 1 {
