@@ -48,23 +48,23 @@ const messageSize = 16
 // The sides of the measures. Their names are what -only matches, after the
 // measure's name and a slash, and what the table prints.
 const (
-	ours            = "procpool"
-	oursCancel      = "procpool, cancellable"
+	ours          = "procpool"
+	oursCancel    = "procpool, cancellable"
 	oursPolling   = "procpool, Polling"
-	oursDeadline    = "procpool, deadline"
-	rawSocket       = "raw socket ping-pong"
-	rawPinned       = "raw socket ping-pong, two CPUs"
-	rawDescriptor   = "raw socket, blocking read(2)"
-	barePlugin      = "bare go-plugin"
-	pythonPool      = "ProcessPoolExecutor"
-	pythonImap      = "multiprocessing.Pool imap"
-	pythonMap       = "multiprocessing.Pool map"
-	pythonFork      = "ProcessPoolExecutor fork"
-	pythonSpawn     = "ProcessPoolExecutor spawn"
+	oursDeadline  = "procpool, deadline"
+	rawSocket     = "raw socket ping-pong"
+	rawPinned     = "raw socket ping-pong, two CPUs"
+	rawDescriptor = "raw socket, blocking read(2)"
+	barePlugin    = "bare go-plugin"
+	pythonPool    = "ProcessPoolExecutor"
+	pythonImap    = "multiprocessing.Pool imap"
+	pythonMap     = "multiprocessing.Pool map"
+	pythonFork    = "ProcessPoolExecutor fork"
+	pythonSpawn   = "ProcessPoolExecutor spawn"
 	besidePolling = "beside a busy pool that polls"
-	besideIdle      = "beside an idle pool"
-	besideRaw       = "beside a raw socket ping-pong"
-	rawEcho         = "raw socket echo"
+	besideIdle    = "beside an idle pool"
+	besideRaw     = "beside a raw socket ping-pong"
+	rawEcho       = "raw socket echo"
 )
 
 // plan is every measure, in the order of the table. The bounds are those of

@@ -3,10 +3,10 @@ package wire
 import (
 	"context"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/procpool/procpool"
-	"time"
 )
 
 // A lane's replies are built in its journal, the part of the flight recorder that
