@@ -96,7 +96,7 @@ func TestCBORReadsWhatOthersWrite(t *testing.T) {
 			t.Errorf("%s: %v", encoding, err)
 			continue
 		}
-		if got, ok := p.Elem().Interface().(time.Time); ok {
+		if got, ok := reflect.TypeAssert[time.Time](p.Elem()); ok {
 			if !got.Equal(want.(time.Time)) { //nolint:errcheck // got's type is want's
 				t.Errorf("%s = %v, want %v", encoding, got, want)
 			}

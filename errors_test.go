@@ -193,7 +193,7 @@ func TestErrorTexts(t *testing.T) {
 }
 
 // rude is an error whose every method panics.
-type rude struct{ text string }
+type rude struct{}
 
 func (rude) Error() string   { panic("no comment") }
 func (rude) Is(error) bool   { panic("no comment") }
@@ -257,7 +257,7 @@ func TestUnknownTaskErrors(t *testing.T) {
 		served []string
 		want   string
 	}{
-		{"sqaure", []string{"square", "cube"}, `procpool: unknown task "sqaure", did you mean "square"? (served: "cube", "square")`},
+		{"squre", []string{"square", "cube"}, `procpool: unknown task "squre", did you mean "square"? (served: "cube", "square")`},
 		{"resize", []string{"square", "cube"}, `procpool: unknown task "resize" (served: "cube", "square")`},
 		{"a", []string{"b"}, `procpool: unknown task "a" (served: "b")`},
 		{"cubes", []string{"cube", "tube"}, `procpool: unknown task "cubes", did you mean "cube"? (served: "cube", "tube")`},

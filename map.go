@@ -108,8 +108,8 @@ func endsMap(err error) bool {
 type mapRun[In any] struct {
 	spec    *spec
 	ex      Executor
-	outer   context.Context // the caller's
-	ctx     context.Context // ends with outer, and when the reader leaves
+	outer   context.Context //nolint:containedctx // the caller's, for the run
+	ctx     context.Context //nolint:containedctx // ends with outer, and when the reader leaves
 	cancel  context.CancelFunc
 	packing bool
 	flow    flow
@@ -192,7 +192,7 @@ func (m *mapRun[In]) stop() {
 	if m.flow.panicked == nil {
 		runtime.Goexit()
 	}
-	panic(m.flow.panicked)
+	panic(m.flow.panicked) //nolint:forbidigo // it is the input sequence's
 }
 
 func (m *mapRun[In]) submit(n int, v In) {

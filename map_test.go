@@ -22,15 +22,15 @@ var oddly = procpool.Define("oddly", func(_ context.Context, n int) (int, error)
 }, procpool.Errors(map[string]error{"boom": errBoom}))
 
 // eachWay runs a test with and without packs.
-func eachWay(t *testing.T, test func(t *testing.T, s *stage)) {
+func eachWay(t *testing.T, test func(s *stage)) {
 	t.Helper()
 	for _, packs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("packs=%v", packs), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(10_000)
-				s.packs = packs
-				test(t, s)
+				s.t, s.packs = t, packs
+				test(s)
 			})
 		})
 	}
@@ -38,7 +38,8 @@ func eachWay(t *testing.T, test func(t *testing.T, s *stage)) {
 
 func TestMapKeepsTheOrder(t *testing.T) { // T025
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		s.serve(t, 3, func(c *procpool.Call) { answer(c, square) })
 		var got []int
 		for v, err := range square.Map(t.Context(), s, slices.Values(upTo(5000))) {
@@ -56,7 +57,8 @@ func TestMapKeepsTheOrder(t *testing.T) { // T025
 // An executor may cut packs, finish their items in any order, and more than once.
 func TestMapWithAnUntidyExecutor(t *testing.T) { // T025 T026 T035
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		s.serve(t, 4, func(c *procpool.Call) {
@@ -81,7 +83,8 @@ func TestMapWithAnUntidyExecutor(t *testing.T) { // T025 T026 T035
 
 func TestMapUnorderedTellsInputAndPlace(t *testing.T) { // T136
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		s.serve(t, 4, func(c *procpool.Call) {
@@ -129,7 +132,8 @@ func TestMapUnorderedYieldsTheFastestFirst(t *testing.T) { // T136
 
 func TestMapGoesOnAfterAFailedItem(t *testing.T) { // T026 T049 T094
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		s.serve(t, 1, func(c *procpool.Call) { answer(c, oddly) })
 		next, stop := iter.Pull2(oddly.Map(t.Context(), s, slices.Values(upTo(4))))
 		defer stop()
@@ -150,13 +154,13 @@ func TestMapGoesOnAfterAFailedItem(t *testing.T) { // T026 T049 T094
 // What can't be encoded costs its item, wherever it is.
 func TestMapItemThatCannotBeEncoded(t *testing.T) { // T050 T063
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		task := procpool.Define("kind", func(_ context.Context, v any) (string, error) { return fmt.Sprintf("%T", v), nil })
 		s.serve(t, 2, func(c *procpool.Call) { answer(c, task) })
 		var got []string
 		for v, err := range task.Map(t.Context(), s, slices.Values([]any{func() {}, "a", make(chan int), "b", "c", panicky{}})) {
-			var ce *procpool.CodecError
-			if errors.As(err, &ce) {
+			if ce, ok := errors.AsType[*procpool.CodecError](err); ok {
 				v = ce.Op
 			} else if err != nil {
 				t.Fatal(err)
@@ -172,7 +176,8 @@ func TestMapItemThatCannotBeEncoded(t *testing.T) { // T050 T063
 
 func TestMapOfNothing(t *testing.T) { // T033 T049
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		for v, err := range square.With(procpool.Window(3)).Map(t.Context(), s, slices.Values([]int(nil))) {
 			t.Errorf("Map yielded %d, %v", v, err)
 		}
@@ -188,7 +193,8 @@ func TestMapOfNothing(t *testing.T) { // T033 T049
 func TestMapWindows(t *testing.T) { // T031 T035
 	t.Parallel()
 	for _, window := range []int{1, 2, 3, 6, 39, 40, 41, 1000, 1 << 20} {
-		eachWay(t, func(t *testing.T, s *stage) {
+		eachWay(t, func(s *stage) {
+			t := s.t
 			s.serve(t, 2, func(c *procpool.Call) { answer(c, square) })
 			task := square.With(procpool.Window(window))
 			for range 2 { // a sequence can be used again
@@ -228,7 +234,8 @@ func TestWindowMustHoldAnInput(t *testing.T) { // T030
 func TestMapPullsNoMoreThanItsWindow(t *testing.T) { // T034 T134
 	t.Parallel()
 	for _, window := range []int{1, 2, 3, 10, 1024} {
-		eachWay(t, func(t *testing.T, s *stage) {
+		eachWay(t, func(s *stage) {
+			t := s.t
 			pulled := 0
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -273,10 +280,14 @@ func TestMapPullsNoMoreThanItsWindow(t *testing.T) { // T034 T134
 
 func TestMapReaderThatRestsIsNotWaitedFor(t *testing.T) { // T034
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		pulled, taken := 0, 0
 		s.serve(t, 2, func(c *procpool.Call) { answer(c, square) })
-		for range square.With(procpool.Window(16)).Map(t.Context(), s, count(&pulled)) {
+		for _, err := range square.With(procpool.Window(16)).Map(t.Context(), s, count(&pulled)) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			taken++
 			synctest.Wait()
 			if pulled > taken+16 {
@@ -294,7 +305,8 @@ func TestMapReaderThatRestsIsNotWaitedFor(t *testing.T) { // T034
 
 func TestMapOfAnEndlessInput(t *testing.T) { // T032
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		pulled, n := 0, 0
 		s.serve(t, 2, func(c *procpool.Call) { answer(c, square) })
 		for v, err := range square.Map(t.Context(), s, count(&pulled)) {
@@ -313,10 +325,11 @@ func TestMapOfAnEndlessInput(t *testing.T) { // T032
 
 func TestMapLeftEarlyCancelsTheRest(t *testing.T) { // T029
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		pulled := 0
 		var left []*procpool.Call
-		for range square.With(procpool.Window(20)).Map(t.Context(), s, func(yield func(int) bool) {
+		for _, err := range square.With(procpool.Window(20)).Map(t.Context(), s, func(yield func(int) bool) {
 			count(&pulled)(func(n int) bool {
 				ok := yield(n)
 				if n == 0 {
@@ -325,6 +338,9 @@ func TestMapLeftEarlyCancelsTheRest(t *testing.T) { // T029
 				return ok
 			})
 		}) {
+			if err != nil {
+				t.Error(err)
+			}
 			synctest.Wait()
 			for len(s.calls) > 0 {
 				left = append(left, <-s.calls)

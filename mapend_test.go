@@ -50,7 +50,8 @@ func collectUnordered(t *testing.T, seq iter.Seq[procpool.Item[int, int]]) (y yi
 
 func TestMapEndsWithItsContext(t *testing.T) { // T028
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		for name, run := range map[string]func(context.Context) yielded{
 			"Map": func(ctx context.Context) yielded { return collect(square.Map(ctx, s, slices.Values(upTo(6)))) },
 			"MapUnordered": func(ctx context.Context) yielded {
@@ -90,7 +91,8 @@ func TestMapEndsWithItsContext(t *testing.T) { // T028
 
 func TestMapWithAnEndedContext(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		ctx, cancel := context.WithCancelCause(t.Context())
 		enough := errors.New("enough")
 		cancel(enough)
@@ -112,7 +114,8 @@ func TestMapWithAnEndedContext(t *testing.T) {
 // A task's own timeout is that item's failure, not the end of the map.
 func TestMapTasksOwnTimeoutIsNoEnd(t *testing.T) { // T027
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		late := procpool.Define("late", func(context.Context, int) (int, error) { return 0, context.DeadlineExceeded })
 		s.serve(t, 1, func(c *procpool.Call) { answer(c, late) })
 		y := collect(late.Map(t.Context(), s, slices.Values(upTo(5))))
@@ -146,7 +149,8 @@ func TestMapEndsWithARefusal(t *testing.T) {
 		{&procpool.TaskError{Message: "procpool: the pool is closed"}, false},
 		{&procpool.PanicError{Value: "x"}, false},
 	} {
-		eachWay(t, func(t *testing.T, s *stage) {
+		eachWay(t, func(s *stage) {
+			t := s.t
 			n := 0
 			s.refuse = func(c *procpool.Call) error {
 				n += c.Seal()
@@ -184,7 +188,8 @@ func TestMapEndsWithARefusal(t *testing.T) {
 // A refusal ends the map even if the context ends as well.
 func TestMapRefusalAndEndOfContext(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		s.refuse = func(*procpool.Call) error { return procpool.ErrClosed }
@@ -205,7 +210,8 @@ func TestMapRefusalAndEndOfContext(t *testing.T) {
 func TestMapInputThatPanics(t *testing.T) { // T048
 	t.Parallel()
 	for _, at := range []int{0, 1, 5} {
-		eachWay(t, func(t *testing.T, s *stage) {
+		eachWay(t, func(s *stage) {
+			t := s.t
 			s.serve(t, 2, func(c *procpool.Call) { answer(c, square) })
 			in := func(yield func(int) bool) {
 				for n := range at {
@@ -233,7 +239,7 @@ func TestMapInputThatPanics(t *testing.T) { // T048
 				var got []int
 				func() {
 					defer func() {
-						if p := recover(); p != error(errBoom) { //nolint:errorlint // the very value
+						if p := recover(); p != errBoom { //nolint:errorlint // the very value
 							t.Errorf("%s: the reader saw the panic %v", name, p)
 						}
 					}()
@@ -251,7 +257,8 @@ func TestMapInputThatPanics(t *testing.T) { // T048
 // As with iter.Pull, what ends the sequence's goroutine ends its reader's.
 func TestMapInputThatExits(t *testing.T) { // T048
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		s.serve(t, 1, func(c *procpool.Call) { answer(c, square) })
 		var got []int
 		returned := false
@@ -273,15 +280,19 @@ func TestMapInputThatExits(t *testing.T) { // T048
 
 func TestMapReaderThatPanics(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		s.serve(t, 1, func(c *procpool.Call) { answer(c, square) })
 		pulled := 0
 		defer func() {
-			if p := recover(); p != error(errBoom) { //nolint:errorlint // the very value
+			if p := recover(); p != errBoom { //nolint:errorlint // the very value
 				t.Errorf("the panic came out as %v", p)
 			}
 		}()
-		for range square.Map(t.Context(), s, count(&pulled)) {
+		for _, err := range square.Map(t.Context(), s, count(&pulled)) {
+			if err != nil {
+				t.Error(err)
+			}
 			panic(errBoom)
 		}
 	})
@@ -291,7 +302,8 @@ func TestMapReaderThatPanics(t *testing.T) {
 // slowly.
 func TestMapReturnsAfterThePendingPull(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, s *stage) {
+	eachWay(t, func(s *stage) {
+		t := s.t
 		s.serve(t, 1, func(c *procpool.Call) { answer(c, square) })
 		release, pulling := make(chan struct{}), false
 		in := func(yield func(int) bool) {
@@ -306,7 +318,10 @@ func TestMapReturnsAfterThePendingPull(t *testing.T) {
 		left := make(chan struct{})
 		go func() {
 			defer close(left)
-			for range square.Map(t.Context(), s, in) {
+			for _, err := range square.Map(t.Context(), s, in) {
+				if err != nil {
+					t.Error(err)
+				}
 				break
 			}
 		}()

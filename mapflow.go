@@ -100,7 +100,7 @@ func (f *flow) cancelled(ctx context.Context) error {
 
 // lastWord is what the reader gets when all there is was taken: nothing, or the
 // error of the context that cut the input short.
-func (f *flow) lastWord(ctx context.Context) (err error, more bool) { //nolint:revive,staticcheck // err is a value here
+func (f *flow) lastWord(ctx context.Context) (err error, more bool) {
 	if f.cut && ctx.Err() != nil {
 		return f.cancelled(ctx), true
 	}
@@ -130,7 +130,7 @@ func (o *orderedResults) put(i int, reply []byte, err error) {
 }
 
 // next returns the next outcome in order; more is false at the end.
-func (o *orderedResults) next(ctx context.Context) (reply []byte, err error, more bool) { //nolint:revive,staticcheck // err is a value here
+func (o *orderedResults) next(ctx context.Context) (reply []byte, err error, more bool) {
 	s := &o.slots[o.head&int64(len(o.slots)-1)]
 	there := func() bool { return s.full.Load() || o.flow.total.Load() == o.head }
 	for !s.full.Load() {

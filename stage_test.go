@@ -13,6 +13,7 @@ import (
 // stage is an executor whose calls are in the hands of a test: they wait until it
 // takes and finishes them, as it likes.
 type stage struct {
+	t      *testing.T          // the test that it belongs to, where eachWay made it
 	calls  chan *procpool.Call // has room for as many as may wait
 	packs  bool
 	refuse func(*procpool.Call) error // with what a call is refused, if it is
@@ -63,7 +64,7 @@ func (s *stage) enqueue(ctx context.Context, c *procpool.Call) {
 
 // watch finishes the call when its context ends.
 func (s *stage) watch(c *procpool.Call) {
-	ctx := c.Slot.Owner.(context.Context) //nolint:errcheck // enqueue put it there
+	ctx := c.Slot.Owner.(context.Context)
 	context.AfterFunc(ctx, func() { c.Finish(nil, procpool.CancelError(ctx, c)) })
 }
 

@@ -43,10 +43,10 @@ func done(fs []*procpool.Future[int]) (n int) {
 
 // waitUntil runs Wait on a goroutine and returns a function that tells whether it
 // has returned, and with what.
-func waitUntil(ctx context.Context, until procpool.WaitFor, fs []*procpool.Future[int]) func() (error, bool) { //nolint:revive,staticcheck // err is a value here
+func waitUntil(ctx context.Context, until procpool.WaitFor, fs []*procpool.Future[int]) func() (error, bool) {
 	ch := make(chan error, 1)
 	go func() { ch <- procpool.Wait(ctx, until, waitables(fs)...) }()
-	return func() (error, bool) { //nolint:revive,staticcheck // err is a value here
+	return func() (error, bool) {
 		synctest.Wait()
 		select {
 		case err := <-ch:

@@ -33,14 +33,14 @@ func Inline(tasks ...procpool.Task) procpool.Executor {
 	ex := &inline{tasks: make(map[string]procpool.Task, len(tasks))}
 	for _, t := range tasks {
 		if t == nil {
-			panic("procpooltest.Inline: a task is nil")
+			panic("procpool: procpooltest.Inline: a task is nil")
 		}
 		name := t.Name()
 		if handle, ok := t.(interface{ Local() bool }); ok && !handle.Local() {
-			panic(fmt.Sprintf("procpooltest.Inline: task %q is a Remote handle, which has no function to run", name))
+			panic(fmt.Sprintf("procpool: procpooltest.Inline: task %q is a Remote handle, which has no function to run", name))
 		}
 		if ex.tasks[name] != nil {
-			panic(fmt.Sprintf("procpooltest.Inline: two tasks have the name %q", name))
+			panic(fmt.Sprintf("procpool: procpooltest.Inline: two tasks have the name %q", name))
 		}
 		ex.tasks[name] = t
 	}

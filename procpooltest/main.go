@@ -36,7 +36,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "procpooltest.Main: no place for the workers' race reports:", err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "procpooltest.Main: the folder of the race reports stays:", err)
+		}
+	}()
 	// The race detector has read its settings when the process started, so
 	// this changes those of the workers alone. The last of two log_paths wins.
 	settings := strings.TrimSpace(os.Getenv("GORACE") + " log_path=" + filepath.Join(dir, "worker"))

@@ -49,7 +49,7 @@ func (codec) Decode(data []byte, v any) error {
 		return fmt.Errorf("codec proto yields a pointer to a generated protobuf message, not %s", place.Type())
 	}
 	fresh := reflect.New(place.Type().Elem())
-	m, ok := fresh.Interface().(proto.Message)
+	m, ok := reflect.TypeAssert[proto.Message](fresh)
 	if !ok {
 		return fmt.Errorf("codec proto can't make a new %s", place.Type())
 	}

@@ -30,10 +30,10 @@ import (
 // procpool.Remote, and when two tasks have the same name.
 func Init(tasks ...procpool.Task) {
 	if !selfexec.MarkInit() {
-		panic("workerproc.Init: it was called before; call it once, with all tasks")
+		panic("procpool: workerproc.Init: it was called before; call it once, with all tasks")
 	}
 	if err := checkTasks(tasks); err != nil {
-		panic("workerproc.Init: " + err.Error())
+		panic("procpool: workerproc.Init: " + err.Error())
 	}
 	if !wire.UnderHost() {
 		return
