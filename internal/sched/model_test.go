@@ -1,0 +1,464 @@
+package sched_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/sched"
+)
+
+// kind is what a call of the model does.
+type kind int
+
+const (
+	succeeds kind = iota
+	fails
+	crashes
+	deaf // goes on until it is killed
+)
+
+// record is what the model knows of one call. world.mu guards it.
+type record struct {
+	w    *world
+	id   int
+	text string
+	kind kind
+	run  time.Duration
+
+	starts    int
+	noted     int  // how many recorders say that it started
+	finished  bool // its function returned
+	forbidden bool // it was cancelled before it had started
+	blind     bool // it was aboard a dead worker whose page was of no use
+	aboard    int  // dead workers that had been sent it and had not started it
+}
+
+// startLocked books that a worker runs the call: once at most, and never when it
+// was cancelled before.
+func (r *record) startLocked(m *modelWorker) {
+	if r.starts++; r.starts > 1 {
+		r.w.t.Errorf("rule 6.2: call %d runs for the %d. time, on worker %d", r.id, r.starts, m.number)
+	}
+	if r.forbidden {
+		r.w.t.Errorf("rule 6.4: call %d runs on worker %d although it was cancelled before it started", r.id, m.number)
+	}
+}
+
+// world is a scheduler with everything around it that can go wrong.
+type world struct {
+	t    *testing.T
+	s    *sched.Scheduler
+	seed uint64
+	all  sync.WaitGroup // every goroutine of the model but the submitters
+
+	// The chances of things going wrong.
+	noRecorder, badPage, failedStart, killEvery float64
+
+	mu      sync.Mutex
+	streams uint64
+	calls   []*record
+	workers map[int]*modelWorker
+	closed  bool
+}
+
+// rand returns a source of chance for one goroutine.
+func (w *world) rand() *rand.Rand {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.randLocked()
+}
+
+func (w *world) randLocked() *rand.Rand {
+	w.streams++
+	return rand.New(rand.NewPCG(w.seed, w.streams))
+}
+
+// TakesPacks and Enqueue make the world an executor.
+func (w *world) TakesPacks() bool { return true }
+
+func (w *world) Enqueue(ctx context.Context, first *procpool.Call, n int) {
+	w.s.Enqueue(ctx, first, n)
+}
+
+// newCall makes a call; its argument names it.
+func (w *world) newCall(rng *rand.Rand, k kind) *record {
+	r := &record{w: w, kind: k, run: runTime(rng)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.id = len(w.calls)
+	w.calls = append(w.calls, r)
+	r.text = strconv.Itoa(r.id)
+	if rng.IntN(10) == 0 {
+		r.text += strings.Repeat(" ", rng.IntN(2*sched.InlineBytes))
+	}
+	return r
+}
+
+func runTime(rng *rand.Rand) time.Duration {
+	switch rng.IntN(12) {
+	case 0:
+		return time.Duration(rng.IntN(20)) * time.Millisecond
+	case 1, 2, 3:
+		return time.Duration(rng.IntN(800)) * time.Microsecond
+	default:
+		return time.Duration(rng.IntN(15)) * time.Microsecond
+	}
+}
+
+func (w *world) lookUp(text string) *record {
+	id, err := strconv.Atoi(strings.TrimRight(text, " "))
+	if err != nil {
+		panic(err)
+	}
+	return w.calls[id]
+}
+
+// launch starts a worker, or fails to.
+func (w *world) launch(number int) {
+	w.all.Go(func() {
+		rng := w.rand()
+		<-time.After(time.Duration(rng.IntN(3000)) * time.Microsecond)
+		if rng.Float64() < w.failedStart {
+			w.s.StartFailed(number, errStart)
+			return
+		}
+		m := newModelWorker(w, number)
+		w.mu.Lock()
+		w.workers[number] = m
+		w.mu.Unlock()
+		w.s.Started(number, m, m.recorder)
+		close(m.registered)
+	})
+}
+
+// killer kills workers at random moments until stop is closed.
+func (w *world) killer(stop chan struct{}) {
+	rng := w.rand()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Duration(rng.ExpFloat64() * w.killEvery * float64(time.Millisecond))):
+		}
+		w.mu.Lock()
+		var victim *modelWorker
+		for _, m := range w.workers { // in random order
+			victim = m
+			break
+		}
+		w.mu.Unlock()
+		if victim != nil {
+			victim.die()
+		}
+	}
+}
+
+// checker recounts the scheduler's accounts until stop is closed.
+func (w *world) checker(stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(700 * time.Microsecond):
+		}
+		synctest.Wait()
+		if err := w.s.Check(); err != nil {
+			w.t.Errorf("the scheduler's accounts are wrong:\n%v", err)
+			return
+		}
+	}
+}
+
+// end says what may have given a call up.
+type end struct{ cancelled, noWait bool }
+
+// judge checks that a call's outcome is one that it can have.
+func (w *world) judge(r *record, out []byte, err error, e end) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var (
+		te *procpool.TaskError
+		ce *procpool.CrashError
+		se *procpool.StartError
+	)
+	fine := false
+	switch {
+	case err == nil:
+		fine = r.kind == succeeds && r.finished && string(out) == r.text
+	case errors.As(err, &te):
+		fine = r.kind == fails && r.finished
+	case errors.As(err, &ce):
+		// Noted as started in a worker that died; or nobody could know; or it
+		// was aboard too often to be innocent.
+		fine = r.noted > 0 || r.blind || r.aboard > sched.SuspectAfter
+		if fine && !r.blind && ce.Finished != r.finished {
+			fine = false
+		}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		fine = e.cancelled
+	case errors.Is(err, procpool.ErrQueueFull):
+		fine = e.noWait && r.starts == 0
+	case errors.Is(err, procpool.ErrClosed):
+		fine = w.closed
+	case errors.Is(err, errStart), errors.As(err, &se):
+		fine = r.starts == 0
+	}
+	if !fine {
+		w.t.Errorf("call %+v ended with %.50q, %v", *r, out, err)
+	}
+}
+
+// tasks differ in what the scheduler learns of their run times.
+func tasks() []*procpool.Func[[]byte, []byte] {
+	var all []*procpool.Func[[]byte, []byte]
+	for i := range 3 {
+		all = append(all, procpool.Remote[[]byte, []byte](fmt.Sprintf("task%d", i), procpool.WithCodec(procpool.Raw)))
+	}
+	return all
+}
+
+// submitter makes calls of all sorts, one group after the other.
+func (w *world) submitter(groups int) {
+	rng := w.rand()
+	all := tasks()
+	for range groups {
+		task := all[rng.IntN(len(all))]
+		switch rng.IntN(6) {
+		case 0:
+			w.mapGroup(rng, task)
+		case 1:
+			w.deafCall(rng, task)
+		default:
+			w.burst(rng, task)
+		}
+		if rng.IntN(3) == 0 {
+			<-time.After(time.Duration(rng.IntN(4000)) * time.Microsecond)
+		}
+	}
+}
+
+func (w *world) kindOf(rng *rand.Rand) kind {
+	switch rng.IntN(40) {
+	case 0:
+		return crashes
+	case 1, 2:
+		return fails
+	default:
+		return succeeds
+	}
+}
+
+// contextOf returns a context for a group of calls; given says whether it may end
+// before they do.
+func (w *world) contextOf(rng *rand.Rand) (ctx context.Context, cancel context.CancelFunc, given bool) {
+	switch rng.IntN(4) {
+	case 0:
+		ctx, cancel = context.WithTimeout(context.Background(), time.Duration(rng.IntN(8000))*time.Microsecond)
+		return ctx, cancel, true
+	case 1:
+		ctx, end := context.WithCancel(context.Background())
+		if rng.IntN(2) == 0 {
+			after := time.AfterFunc(time.Duration(rng.IntN(5000))*time.Microsecond, end)
+			return ctx, func() { after.Stop(); end() }, true
+		}
+		return ctx, end, false
+	default:
+		return context.Background(), func() {}, false
+	}
+}
+
+// burst submits some calls, cancels some of them, and waits for all.
+func (w *world) burst(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
+	ctx, cancel, ends := w.contextOf(rng)
+	defer cancel()
+	noWait := rng.IntN(4) == 0
+	if noWait {
+		task = task.With(procpool.NoWait())
+	}
+	n := 1 + rng.IntN(1<<rng.IntN(8))
+	type submitted struct {
+		r *record
+		f *procpool.Future[[]byte]
+		e end
+	}
+	var calls []submitted
+	for range n {
+		r := w.newCall(rng, w.kindOf(rng))
+		calls = append(calls, submitted{r, task.Submit(ctx, w, []byte(r.text)), end{ends, noWait}})
+		if rng.IntN(12) == 0 {
+			c := &calls[rng.IntN(len(calls))]
+			c.e.cancelled = w.cancel(c.r, c.f) || c.e.cancelled
+		}
+	}
+	for range rng.IntN(3) {
+		<-time.After(time.Duration(rng.IntN(300)) * time.Microsecond)
+		c := &calls[rng.IntN(len(calls))]
+		c.e.cancelled = w.cancel(c.r, c.f) || c.e.cancelled
+	}
+	for _, c := range calls {
+		out, err := c.f.Result(context.Background())
+		w.judge(c.r, out, err, c.e)
+	}
+}
+
+// cancel cancels a call; if that resolves it before it has started it must never
+// start.
+func (w *world) cancel(r *record, f *procpool.Future[[]byte]) bool {
+	if !f.Cancel() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r.noted == 0 && r.starts == 0 {
+		r.forbidden = true
+	}
+	return true
+}
+
+// deafCall makes a call that goes on until its worker is killed for it.
+func (w *world) deafCall(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rng.IntN(3000))*time.Microsecond)
+	defer cancel()
+	r := w.newCall(rng, deaf)
+	out, err := task.Call(ctx, w, []byte(r.text))
+	w.judge(r, out, err, end{cancelled: true})
+}
+
+// mapGroup runs a Map, and sometimes leaves it early.
+func (w *world) mapGroup(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
+	ctx, cancel, ends := w.contextOf(rng)
+	defer cancel()
+	n := rng.IntN(400)
+	leaveAt := -1
+	if rng.IntN(4) == 0 {
+		leaveAt = rng.IntN(n + 1)
+	}
+	feed := w.rand()
+	var pulled []*record // written by the feeder before its results can come
+	var mu sync.Mutex
+	in := func(yield func([]byte) bool) {
+		for range n {
+			r := w.newCall(feed, w.kindOf(feed))
+			mu.Lock()
+			pulled = append(pulled, r)
+			mu.Unlock()
+			if !yield([]byte(r.text)) {
+				return
+			}
+		}
+	}
+	i := 0
+	for out, err := range task.Map(ctx, w, in) {
+		mu.Lock()
+		var r *record
+		if i < len(pulled) {
+			r = pulled[i]
+		}
+		mu.Unlock()
+		if r != nil {
+			w.judge(r, out, err, end{cancelled: ends})
+		} else if err == nil {
+			w.t.Errorf("item %d of %d came out of a map of %d", i, len(pulled), n)
+		}
+		if i++; i == leaveAt {
+			return
+		}
+	}
+}
+
+// close takes no more calls.
+func (w *world) close(how func()) {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	how()
+}
+
+// Rules 6.1, 6.2, 6.4, 6.5, 6.6 and 6.7 against everything at once: calls plain
+// and in packs, bounded queues, cancels, contexts, crashes at any moment, workers
+// that do not start, and the end of the pool at any moment. What must hold is
+// checked where it happens: every call ends, with an outcome that it can have;
+// none runs twice; none runs that was cancelled before; the accounts add up all
+// the time, and in the end nothing is left. A call that never ends is a deadlock,
+// which the bubble reports.
+func TestModel(t *testing.T) {
+	rounds := 150
+	if testing.Short() {
+		rounds = 40
+	}
+	for range rounds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) { playRound(t, seed) })
+		})
+	}
+}
+
+func playRound(t *testing.T, seed uint64) {
+	w := &world{t: t, seed: seed, workers: make(map[int]*modelWorker)}
+	rng := w.rand()
+	sometimes := func(p float64) float64 {
+		if rng.IntN(3) > 0 {
+			return 0
+		}
+		return p * rng.Float64()
+	}
+	w.noRecorder, w.badPage, w.failedStart = sometimes(1), sometimes(1), sometimes(0.9)
+	w.killEvery = float64(1 + rng.IntN(200))
+	w.s = sched.New(sched.Config{
+		QueueSize: 1 + rng.IntN(300), QueueBytes: 1 << (10 + rng.IntN(16)), MaxPayload: 1 << 30,
+		CancelGrace: time.Duration(rng.IntN(5000)) * time.Microsecond,
+		Launch:      w.launch,
+		OnEvent:     func(sched.Event) {},
+	})
+	w.s.Grow(1 + rng.IntN(4))
+
+	stop := make(chan struct{})
+	w.all.Go(func() { w.killer(stop) })
+	w.all.Go(func() { w.checker(stop) })
+	var submitters sync.WaitGroup
+	for range 1 + rng.IntN(5) {
+		groups := 1 + rng.IntN(6)
+		submitters.Go(func() { w.submitter(groups) })
+	}
+
+	if rng.IntN(2) == 0 {
+		submitters.Wait()
+	} else {
+		<-time.After(time.Duration(rng.IntN(30000)) * time.Microsecond)
+	}
+	if rng.IntN(2) == 0 {
+		w.close(func() { <-w.s.Drain() })
+	}
+	var gone <-chan struct{}
+	w.close(func() { gone, _, _ = w.s.Kill() })
+	<-gone
+	submitters.Wait()
+	close(stop)
+	w.all.Wait()
+	w.s.WaitEvents()
+	synctest.Wait()
+
+	if err := w.s.Check(); err != nil {
+		t.Errorf("in the end the scheduler's accounts are wrong:\n%v", err)
+	}
+	st := w.s.Stats()
+	if st.Submitted != st.Succeeded+st.Failed+st.Cancelled+st.Refused {
+		t.Errorf("rule 6.1: the counts do not add up: %+v", st)
+	}
+	if st.Queued+st.Running+st.Workers+st.Idle+st.Busy+st.Starting != 0 || st.QueuedBytes != 0 || st.Senseless != 0 {
+		t.Errorf("rule 6.6: something is left: %+v", st)
+	}
+	if n, ok := w.s.Watches(); !ok {
+		t.Errorf("%d contexts are still watched", n)
+	}
+}
