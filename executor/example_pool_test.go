@@ -96,8 +96,7 @@ func ExampleConfig_crash() {
 	}
 	defer pool.Close()
 	_, err = die.Call(ctx, pool, "exit 3")
-	var crash *procpool.CrashError
-	if errors.As(err, &crash) {
+	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
 		fmt.Println(crash.Task, crash.ExitCode, crash.Reason)
 	}
 	fmt.Println(square.Call(ctx, pool, 5))
@@ -116,8 +115,7 @@ func ExampleConfig_memoryLimit() {
 	}
 	defer pool.Close()
 	_, err = allocate.Call(ctx, pool, 3<<30)
-	var crash *procpool.CrashError
-	if errors.As(err, &crash) {
+	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
 		fmt.Println("out of memory:", crash.OOM != procpool.OOMNo)
 	}
 	// Output: out of memory: true

@@ -172,7 +172,7 @@ func signalSelf(s syscall.Signal) {
 func deeper(n int) int {
 	var pad [1024]byte
 	pad[n%len(pad)] = 1
-	return deeper(n+1) + int(pad[(n+1)%len(pad)])
+	return deeper(n+1) + int(pad[(n+1)%len(pad)]) //nolint:staticcheck // it is to overflow the stack
 }
 
 func panicOf(how string) (int, error) {
@@ -181,12 +181,12 @@ func panicOf(how string) (int, error) {
 		panic(errors.New("an error as panic"))
 	case "nil map":
 		var m map[string]int
-		m["x"] = 1
+		m["x"] = 1 //nolint:govet,staticcheck // it is to panic
 	case "goexit":
 		runtime.Goexit()
 	case "runtime":
 		var s []int
-		return s[len(how)], nil
+		return s[len(how)], nil //nolint:govet // it is to panic
 	}
 	panic(how)
 }

@@ -81,7 +81,10 @@ func TestMapUnordered(t *testing.T) {
 // T029: a reader that leaves cancels the rest and the pool goes on.
 func TestMapLeftEarly(t *testing.T) {
 	pool := newPool(t, executor.Config{})
-	for v := range square.Map(t.Context(), pool, numbers(1<<30)) {
+	for v, err := range square.Map(t.Context(), pool, numbers(1<<30)) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if v == 100 {
 			break
 		}
