@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"fmt"
 	"time"
 	"unsafe"
@@ -96,7 +95,7 @@ func (l *lane) cancel(seq uint64) {
 	}
 	l.queue.mark(seq, reached)
 	if call := l.call.Load(); call != nil && call.seq == seq {
-		call.end(context.Canceled)
+		call.cancel()
 	}
 }
 
