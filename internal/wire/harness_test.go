@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +173,11 @@ func start(t testing.TB, change ...func(*wire.Options)) *testHost {
 	}
 	h.worker = w
 	t.Cleanup(func() {
+		if t.Failed() {
+			// What was the worker doing?
+			_ = syscall.Kill(w.PID(), syscall.SIGQUIT)
+			t.Logf("the worker's end: %s", h.awaitExit().Stderr)
+		}
 		w.Kill()
 		h.awaitDone()
 	})
@@ -196,6 +202,14 @@ func (h *testHost) awaitExit() wire.ExitReport {
 		h.t.Fatal("no report of the worker's end")
 	}
 	return h.report
+}
+
+// awaitStarted waits until call seq of lane 0 has started.
+func (h *testHost) awaitStarted(seq uint64) {
+	h.t.Helper()
+	if !eventually(func() bool { started, _, _ := h.worker.Progress(0); return started >= seq }) {
+		h.t.Fatalf("call %d does not start", seq)
+	}
 }
 
 // Enqueue sends calls.

@@ -66,9 +66,7 @@ func TestExitPanicInGoroutine(t *testing.T) {
 func TestExitKilled(t *testing.T) {
 	h := start(t)
 	forever.Submit(t.Context(), h, 0)
-	if !eventually(func() bool { started, _, _ := h.worker.Progress(0); return started == 1 }) {
-		t.Fatal("the call does not start")
-	}
+	h.awaitStarted(1)
 	h.worker.Kill()
 	r := h.awaitExit()
 	if r.Exit.Signal != syscall.SIGKILL || !r.Exit.Killed || r.Err != nil {

@@ -131,6 +131,10 @@ func (l *launch) output() string {
 // take to be gone by itself. Most are not about to be.
 const brokenExitGrace = 100 * time.Millisecond
 
+// failedExitGrace is how long a program that was not ready in some other way may
+// take to be gone.
+const failedExitGrace = 100 * time.Millisecond
+
 // silentExitGrace is how long a program that has closed its standard output
 // without a handshake may take to be gone. Nearly always it is about to be.
 const silentExitGrace = time.Second

@@ -204,7 +204,11 @@ func TestCallDeadline(t *testing.T) {
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if got := mustResult(t, untilCancelled.Submit(ctx, h, 0)); got != context.DeadlineExceeded.Error() {
+	f := untilCancelled.Submit(ctx, h, 0)
+	h.awaitStarted(3)
+	<-ctx.Done()
+	h.worker.Cancel(0, 3) // the host keeps the time
+	if got := mustResult(t, f); got != context.DeadlineExceeded.Error() {
 		t.Errorf("the context ended with %q", got)
 	}
 }
@@ -212,9 +216,7 @@ func TestCallDeadline(t *testing.T) {
 func TestCancelRunning(t *testing.T) {
 	h := start(t)
 	f := untilCancelled.Submit(t.Context(), h, 0)
-	if !eventually(func() bool { started, _, _ := h.worker.Progress(0); return started == 1 }) {
-		t.Fatal("the call does not start")
-	}
+	h.awaitStarted(1)
 	h.worker.Cancel(0, 1)
 	if got := mustResult(t, f); got != context.Canceled.Error() {
 		t.Errorf("the context ended with %q", got)
@@ -228,6 +230,7 @@ func TestCancelNotStarted(t *testing.T) {
 	square.Submit(t.Context(), h, 2)
 	last := square.Submit(t.Context(), h, 3)
 	h.flush()
+	h.awaitStarted(1)
 	h.worker.Cancel(0, 2)
 	h.worker.Cancel(0, 1)
 	mustResult(t, first)
@@ -270,9 +273,7 @@ func TestFence(t *testing.T) {
 		square.Submit(t.Context(), h, i)
 	}
 	h.flush()
-	if !eventually(func() bool { started, _, _ := h.worker.Progress(0); return started == 1 }) {
-		t.Fatal("the call does not start")
-	}
+	h.awaitStarted(1)
 	started, ok := h.worker.Fence(0, 4)
 	if !ok || started != 1 {
 		t.Fatalf("the fence says %d, %v", started, ok)

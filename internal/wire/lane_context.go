@@ -29,6 +29,10 @@ type callContext struct {
 // afterFunc is one registration of context.AfterFunc, or of a derived context.
 type afterFunc struct{ f func() }
 
+// deadlineSlack is how much earlier than here the deadline may come on the host:
+// by the time that the call took to get here.
+const deadlineSlack = 5 * time.Millisecond
+
 // contextSlab is how many contexts are allocated together.
 const contextSlab = 32
 
@@ -93,7 +97,7 @@ func (c *callContext) AfterFunc(f func()) func() bool {
 
 // cancel ends the context because the host gave the call up.
 func (c *callContext) cancel() {
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if !c.deadline.IsZero() && time.Until(c.deadline) < deadlineSlack {
 		c.end(context.DeadlineExceeded)
 		return
 	}
