@@ -82,7 +82,7 @@ func TestIdleWorkersDeath(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		if err := syscall.Kill(p, syscall.SIGKILL); err != nil {
+		if err := sendSignal(p, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "the death is an event", func() bool { return int(exits.Load()) == round+1 })
@@ -101,7 +101,7 @@ func TestDeathBetweenCalls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = syscall.Kill(p, syscall.SIGKILL)
+		_ = sendSignal(p, syscall.SIGKILL)
 		if v, err := square.Call(t.Context(), pool, 6); err != nil && !errors.Is(err, procpool.ErrCrashed) || err == nil && v != 36 {
 			t.Fatalf("square(6) = %d, %v", v, err)
 		}

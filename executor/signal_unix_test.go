@@ -1,0 +1,7 @@
+//go:build unix
+
+package executor_test
+
+import "syscall"
+
+func sendSignal(pid int, s syscall.Signal) error { return syscall.Kill(pid, s) }
