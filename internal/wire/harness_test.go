@@ -1,3 +1,5 @@
+//go:build unix
+
 package wire_test
 
 import (
@@ -51,7 +53,21 @@ func options(t testing.TB) wire.Options {
 	checkLeaks(t)
 	spawner := proc.NewSpawner()
 	t.Cleanup(spawner.Close)
-	dir, err := os.MkdirTemp("", "wire")
+	dir := shortDir(t)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire.Options{
+		Spawner: spawner, Path: program, Args: []string{"worker"}, Env: os.Environ(), SocketDir: dir, Poller: wire.NewPoller(1),
+		StartTimeout: patience,
+	}
+}
+
+// shortDir makes a directory for sockets, which must be empty when the test ends.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "wire") //nolint:usetesting // t.TempDir holds the test's name and is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +77,7 @@ func options(t testing.TB) wire.Options {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wire.Options{
-		Spawner: spawner, Path: program, Args: []string{"worker"}, Env: os.Environ(), SocketDir: dir, Poller: wire.NewPoller(1),
-		StartTimeout: patience,
-	}
+	return dir
 }
 
 // checkLeaks makes the test fail for goroutines and descriptors that it leaves.
@@ -125,14 +134,24 @@ func childrenOf(pid int) []string {
 	return children
 }
 
-// alive reports whether a process of that number runs; a zombie does not.
-func alive(pid int) bool {
+// processState returns the letter that the kernel has for a process's state, ""
+// when there is none.
+func processState(pid int) string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	_, rest, _ := strings.Cut(string(data), ") ")
-	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+	return rest[:min(1, len(rest))]
+}
+
+// alive reports whether a process of that number runs; a zombie does not.
+func alive(pid int) bool {
+	switch processState(pid) {
+	case "", "Z", "X":
+		return false
+	}
+	return true
 }
 
 // eventually waits until a condition holds.
@@ -209,6 +228,17 @@ func (h *testHost) awaitStarted(seq uint64) {
 	h.t.Helper()
 	if !eventually(func() bool { started, _, _ := h.worker.Progress(0); return started >= seq }) {
 		h.t.Fatalf("call %d does not start", seq)
+	}
+}
+
+// stopWorker suspends the worker and waits until it is.
+func (h *testHost) stopWorker() {
+	h.t.Helper()
+	if err := syscall.Kill(h.worker.PID(), syscall.SIGSTOP); err != nil {
+		h.t.Fatal(err)
+	}
+	if !eventually(func() bool { return processState(h.worker.PID()) == "T" }) {
+		h.t.Fatal("the worker does not stop")
 	}
 }
 

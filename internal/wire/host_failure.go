@@ -26,12 +26,12 @@ type helloError struct{ err error }
 func (e *helloError) Error() string { return e.err.Error() }
 func (e *helloError) Unwrap() error { return e.err }
 
-// spawnCause is what the system said about a program that could not be started;
+// spawnError is what the system said about a program that could not be started;
 // the rest of the error's text is in the reason.
-type spawnCause struct{ err *proc.StartError }
+type spawnError struct{ err *proc.StartError }
 
-func (e *spawnCause) Error() string { return e.err.Err.Error() }
-func (e *spawnCause) Unwrap() error { return e.err }
+func (e *spawnError) Error() string { return e.err.Err.Error() }
+func (e *spawnError) Unwrap() error { return e.err }
 
 // leaveHint is what a program that ended before its handshake probably lacks.
 const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, or its language's counterpart"
@@ -65,7 +65,7 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	}
 	switch {
 	case errors.As(err, &notStarted):
-		se.Reason, se.Err = notStarted.Detail, &spawnCause{notStarted}
+		se.Reason, se.Err = notStarted.Detail, &spawnError{notStarted}
 		if se.Reason == "" {
 			se.Reason = "the system refused to run it"
 		}
@@ -130,10 +130,6 @@ func (l *launch) output() string {
 // brokenExitGrace is how long a program whose handshake or Hello went wrong may
 // take to be gone by itself. Most are not about to be.
 const brokenExitGrace = 100 * time.Millisecond
-
-// failedExitGrace is how long a program that was not ready in some other way may
-// take to be gone.
-const failedExitGrace = 100 * time.Millisecond
 
 // silentExitGrace is how long a program that has closed its standard output
 // without a handshake may take to be gone. Nearly always it is about to be.

@@ -233,6 +233,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 		return nil, err
 	}
 	w.request.function, w.request.firstCodec = w.functionOf, w.firstCodec
+	w.hello.Recorder = w.hello.Recorder && w.recorder != nil
 	w.sent, w.answered = make([]atomic.Uint64, w.hello.Lanes), make([]uint64, w.hello.Lanes)
 	var streamCtx context.Context
 	streamCtx, w.cancel = context.WithCancel(context.Background())
@@ -256,8 +257,9 @@ func readHello(r *workerv1.HelloResponse, lanes int) (Hello, map[string]uint32, 
 	if r.GetSdkVersion() != "" {
 		h.SDK += " " + r.GetSdkVersion()
 	}
-	if r.GetRevision() < 1 || r.GetRevision() > revision {
-		return h, nil, fmt.Errorf("it speaks revision %d of the worker contract, this host up to %d; bring the older side up to date", r.GetRevision(), revision)
+	if r.GetRevision() < 1 {
+		// A higher one than ours is no harm: the lower of the two holds.
+		return h, nil, errors.New("it does not say which revision of the worker contract it speaks; bring its SDK up to date")
 	}
 	if h.Lanes < 1 || h.Lanes > lanes {
 		return h, nil, fmt.Errorf("it offers %d lanes where between 1 and %d were asked for", h.Lanes, lanes)

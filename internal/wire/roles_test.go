@@ -1,3 +1,5 @@
+//go:build unix
+
 package wire_test
 
 import (
@@ -7,9 +9,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"google.golang.org/grpc"
 
+	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/internal/proc"
 	"github.com/procpool/procpool/internal/wire"
 )
@@ -49,7 +53,14 @@ func foreignServer() int {
 	return 0
 }
 
-// hostThatDies starts a worker, prints its process id and waits to be killed.
+// How a host that is to be killed is told what to do.
+const (
+	hostDirEnv  = "WIRE_TEST_DIR"
+	hostDoesEnv = "WIRE_TEST_DOES"
+)
+
+// hostThatDies starts a worker, has it do what it was told, prints its process id
+// and waits to be killed.
 func hostThatDies() int {
 	if err := os.Unsetenv(roleEnv); err != nil {
 		return 1
@@ -59,11 +70,21 @@ func hostThatDies() int {
 		return 1
 	}
 	w, err := wire.Start(context.Background(), wire.Options{
-		Spawner: proc.NewSpawner(), Path: program, Env: os.Environ(), SocketDir: os.Getenv("WIRE_TEST_DIR"),
+		Spawner: proc.NewSpawner(), Path: program, Env: os.Environ(), SocketDir: os.Getenv(hostDirEnv),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	switch os.Getenv(hostDoesEnv) {
+	case "forever":
+		h := &testHost{worker: w, open: make(map[uint64]*procpool.Call)}
+		forever.Submit(context.Background(), h, 0)
+		eventually(func() bool { started, _, _ := w.Progress(0); return started == 1 })
+	case "stopped":
+		if err := syscall.Kill(w.PID(), syscall.SIGSTOP); err != nil {
+			return 1
+		}
 	}
 	fmt.Println(w.PID())
 	select {}

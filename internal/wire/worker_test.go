@@ -1,3 +1,5 @@
+//go:build unix
+
 package wire_test
 
 import (
@@ -66,6 +68,9 @@ func runRole(role string) int {
 		fmt.Print("no newline here: ")
 	case "host":
 		return hostThatDies()
+	}
+	if behaviour, ok := strings.CutPrefix(role, fakePrefix); ok {
+		return runFake(behaviour)
 	}
 	if err := wire.ServeWorker(context.Background(), wire.ServeOptions{Tasks: tasks}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -148,8 +153,11 @@ var (
 	})
 	readStdin = procpool.Define("read_stdin", func(context.Context, int) (int, error) {
 		n, err := bufio.NewReader(os.Stdin).Read(make([]byte, 16))
+		if err == nil {
+			return n, errors.New("standard input is not at its end")
+		}
 		if !errors.Is(err, io.EOF) {
-			return n, fmt.Errorf("standard input gave %d bytes and %v", n, err)
+			return n, fmt.Errorf("standard input gave %d bytes: %w", n, err)
 		}
 		return n, nil
 	})
