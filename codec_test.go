@@ -159,7 +159,7 @@ func TestCBORRefusesWhatIsBad(t *testing.T) {
 func TestCBORRefusesTooManyElements(t *testing.T) {
 	t.Parallel()
 	const most = 16 << 20
-	for n, ok := range map[int]bool{most: true, most + 1: false} {
+	for n, ok := range map[int]bool{most / 64: true, most + 1: false} {
 		data := append([]byte{0x9a, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, make([]byte, n)...)
 		var into []int8
 		if err := procpool.CBOR.Decode(data, &into); (err == nil) != ok {
