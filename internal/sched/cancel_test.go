@@ -59,6 +59,9 @@ func TestCancelSentAhead(t *testing.T) {
 		if saw := l.saw(); len(saw.cancels) > 0 {
 			t.Errorf("the worker was asked to cancel %v, of which none runs", saw.cancels)
 		}
+		if info := fs[1].Info(); info.Attempts != 0 || info.Worker != 0 || info.PID != 0 {
+			t.Errorf("%+v of a call that nobody has run", info)
+		}
 		other := h.grow()
 		other.wantSent("c")
 		other.answer(time.Microsecond, "c")
@@ -122,6 +125,25 @@ func TestCancelRunning(t *testing.T) {
 		if st := h.Stats(); st.Cancelled != 1 || st.Succeeded != 1 || st.Killed != 0 {
 			t.Errorf("%+v", st)
 		}
+	})
+}
+
+// Rule 6.4: nothing is sent behind a call that may have to be killed, not even when
+// an answer to an earlier one makes room.
+func TestNothingBehindTheCancelled(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.Teach("work", 10*time.Microsecond)
+		fs := h.submit("a", "b")
+		l := h.grow()
+		l.begin("b") // a is over, its answer on the way
+		fs[1].Cancel()
+		next := h.submit("c")[0]
+		l.answer(10*time.Microsecond, "a")
+		l.wantSent("a", "b")
+		l.answer(10*time.Microsecond, "b")
+		l.answer(10*time.Microsecond, "c")
+		wantResult(t, next, "c")
 	})
 }
 
@@ -281,18 +303,87 @@ func TestCancelPack(t *testing.T) {
 	})
 }
 
-// gatedContext is a context whose Err can be made to do something, as a custom
-// context's may.
+// gatedContext is a context whose Err can be made to do something when it is asked
+// for the n-th time, as a custom context's may.
 type gatedContext struct {
 	context.Context //nolint:containedctx // it is one
-	onErr           atomic.Pointer[func()]
+	n               atomic.Int32
+	do              func()
 }
 
 func (c *gatedContext) Err() error {
-	if f := c.onErr.Swap(nil); f != nil {
-		(*f)()
+	if c.n.Add(-1) == 0 {
+		c.do()
 	}
 	return c.Context.Err()
+}
+
+func (c *gatedContext) at(n int32, do func()) {
+	c.do = do
+	c.n.Store(n)
+}
+
+// Rule 6.4: a queued call whose future has its outcome already, though the
+// scheduler has not got round to it, is not sent any more.
+func TestDispatchWhileContextEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.Teach("work", 10*time.Microsecond)
+		inner, cancel := context.WithCancel(context.Background())
+		ctx := &gatedContext{Context: inner}
+		a, b := h.call(ctx, "a"), h.call(ctx, "b")
+		c := h.submit("c")[0]
+		var l *script
+		started := make(chan struct{})
+		ctx.at(3, func() { // a has its outcome, b is about to get it
+			l = h.grow()
+			close(started)
+		})
+		cancel()
+		<-started
+		wantError(t, a, context.Canceled)
+		wantError(t, b, context.Canceled)
+		h.check()
+		l.wantSent("b", "c")
+		l.answerAll(time.Microsecond) // declines them
+		l.answerAll(time.Microsecond)
+		wantResult(t, c, "c")
+		if st := h.Stats(); st.Cancelled != 2 || st.Succeeded != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// Rule 6.4: the same where nothing else waits: the worker stays idle, and takes
+// the next call.
+func TestNothingLeftToDispatch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		l2, l1 := h.grow(), h.grow()
+		inner, cancel := context.WithCancel(context.Background())
+		ctx := &gatedContext{Context: inner}
+		a, b := h.call(ctx, "a"), h.call(ctx, "b")
+		l1.wantSent("a")
+		l2.begin("b")
+		l1.die() // and a is in the queue again
+		pass(sched.FirstDelay)
+		var l *script
+		started := make(chan struct{})
+		ctx.at(3, func() {
+			l = h.start()
+			close(started)
+		})
+		cancel()
+		<-started
+		wantError(t, a, context.Canceled)
+		wantError(t, b, context.Canceled)
+		h.check()
+		l.wantSent()
+		c := h.submit("c")[0]
+		l.answer(time.Microsecond, "c")
+		wantResult(t, c, "c")
+		l2.answer(time.Microsecond, "b")
+	})
 }
 
 // Rule 6.1: a pack that is split at the moment its context ends loses no item.
@@ -324,8 +415,7 @@ func TestContextEndsWhilePackSplits(t *testing.T) {
 		// While the scheduler makes the error, without its lock, the worker
 		// dies: the items it had not started become a call of their own.
 		l.begin("x1")
-		split := l.die
-		ctx.onErr.Store(&split)
+		ctx.at(1, l.die)
 		cancel()
 		<-ended
 		h.check()
@@ -338,7 +428,8 @@ func TestContextEndsWhilePackSplits(t *testing.T) {
 	})
 }
 
-// endsWith submits to a host with another context than the caller's.
+// endsWith submits to a host with another context than the caller's: one that goes
+// on when the caller's ends, or has ended since the caller looked.
 type endsWith struct {
 	*host
 	ctx context.Context //nolint:containedctx // it takes the place of the caller's

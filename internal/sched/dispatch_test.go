@@ -82,7 +82,7 @@ func TestLookAhead(t *testing.T) {
 				if test.run > 0 {
 					h.Teach("work", test.run)
 				}
-				n := min(600, 1<<26/test.bytes)
+				n := min(600, 8<<20/test.bytes)
 				for range n {
 					h.submit(strings.Repeat("x", test.bytes))
 				}

@@ -110,6 +110,9 @@ func (s *Scheduler) Check() error {
 	if len(s.queue.turns) > 0 && s.roomLocked(s.queue.turns[0].cost) {
 		errs = append(errs, errors.New("a submitter waits although there is room"))
 	}
+	if s.queue.granted == 0 {
+		want("the bytes granted to nobody", s.queue.grantedBytes, int64(0))
+	}
 	ahead := 0
 	for number, w := range s.workers {
 		errs = append(errs, w.check(number)...)

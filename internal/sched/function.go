@@ -47,9 +47,6 @@ func (f *function) observe(run time.Duration) {
 	}
 }
 
-// measured reports whether the task's run time is known.
-func (f *function) measured() bool { return f.slow > 0 }
-
 // predicted is how long a call is expected to run. One that nobody has measured
 // is taken for a long one, behind which nothing is sent.
 func (f *function) predicted() time.Duration {

@@ -262,7 +262,6 @@ func (s *Scheduler) endLocked() {
 		w.isIdle = false
 	}
 	s.idle = nil
-	s.owed = 0
 	if s.retry != nil {
 		s.retry.Stop()
 	}

@@ -391,9 +391,9 @@ func (w *world) close(how func()) {
 // the time, and in the end nothing is left. A call that never ends is a deadlock,
 // which the bubble reports.
 func TestModel(t *testing.T) {
-	rounds := 150
+	rounds := 400
 	if testing.Short() {
-		rounds = 40
+		rounds = 100
 	}
 	for range rounds {
 		seed := rand.Uint64()

@@ -91,11 +91,14 @@ func TestDeclinedPackItem(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := newHost(t, nil)
 		h.Teach("work", time.Microsecond)
-		m := h.mapOver(texts("x", 4))
-		synctest.Wait()
 		l := h.grow()
+		f := h.submit("a")[0]
+		m := h.mapOver(texts("x", 4))
+		l.begin("a")
+		f.Cancel() // after which the worker may decline a last call, for once
+		l.answer(time.Microsecond, "a")
 		l.answer(time.Microsecond, "x0")
-		l.nonsense(sched.Reply{Seq: 2, Kind: sched.Declined})
+		l.nonsense(sched.Reply{Seq: 3, Kind: sched.Declined})
 		l.die()
 		other := h.start()
 		other.answerAll(time.Microsecond)

@@ -90,17 +90,6 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// bareExecutor hands a call to the scheduler although its context has ended, as
-// happens when it ends between Submit's look and the queue.
-type bareExecutor struct {
-	*host
-	ctx context.Context //nolint:containedctx // it takes the place of the caller's
-}
-
-func (e bareExecutor) Enqueue(_ context.Context, first *procpool.Call, n int) {
-	e.host.Enqueue(e.ctx, first, n)
-}
-
 // Rule 6.4: calls whose context has ended when they come end too, also many of
 // them, and also where one that came earlier is just being ended.
 func TestContextEndedBefore(t *testing.T) {
@@ -113,7 +102,7 @@ func TestContextEndedBefore(t *testing.T) {
 		cancel()
 		var fs []*procpool.Future[[]byte]
 		for range 20 {
-			fs = append(fs, work.Submit(context.Background(), bareExecutor{h, ctx}, []byte("a")))
+			fs = append(fs, work.Submit(context.Background(), endsWith{h, ctx}, []byte("a")))
 		}
 		synctest.Wait()
 		for _, f := range append(fs, busy) {
@@ -124,6 +113,45 @@ func TestContextEndedBefore(t *testing.T) {
 		}
 		l.answer(time.Second, "busy")
 		l.wantSent("busy")
+	})
+}
+
+// A pack that was cut up is not watched any more when its parts are done, though
+// its context goes on.
+func TestWatchOfCutPack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.Teach("work", 10*time.Microsecond)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			in := func(yield func([]byte) bool) {
+				for _, text := range texts("x", 20) {
+					if !yield([]byte(text)) {
+						return
+					}
+				}
+			}
+			for out, err := range work.Map(context.Background(), endsWith{h, ctx}, in) {
+				if err != nil {
+					t.Errorf("%q, %v", out, err)
+				}
+			}
+		}()
+		synctest.Wait()
+		l := h.grow()
+		l.answer(10*time.Microsecond, "x0", "x1")
+		other := h.grow()
+		for range 20 {
+			l.answerAll(10 * time.Microsecond)
+			other.answerAll(10 * time.Microsecond)
+		}
+		<-ended
+		if n, onlyLast := h.Watches(); n != 1 || !onlyLast {
+			t.Errorf("%d contexts are watched, and for calls that are over", n)
+		}
 	})
 }
 
