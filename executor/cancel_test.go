@@ -58,13 +58,19 @@ func TestDeadlineKillsTheDeaf(t *testing.T) {
 	dir := t.TempDir()
 	neighbour := gate.Submit(t.Context(), pool, filepath.Join(dir, "neighbour"))
 	eventually(t, "the neighbour runs", func() bool { return exists(filepath.Join(dir, "neighbour.started")) })
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	f := deaf.Submit(ctx, pool, filepath.Join(dir, "deaf"))
-	if _, err := result(t, f); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
+	for i := 0; ; i++ { // on a busy machine a deadline may pass before the call starts
+		path := filepath.Join(dir, "deaf"+strconv.Itoa(i))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		_, err := result(t, deaf.Submit(ctx, pool, path))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		if exists(path + ".started") {
+			break
+		}
 	}
-	eventually(t, "the worker was killed", func() bool { return pool.Stats().Killed == 1 })
+	eventually(t, "the worker was killed", func() bool { return pool.Stats().Killed >= 1 })
 	works(t, pool)
 	open(t, filepath.Join(dir, "neighbour"))
 	if _, err := result(t, neighbour); err != nil {
