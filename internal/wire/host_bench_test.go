@@ -3,6 +3,7 @@
 package wire_test
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -92,6 +93,23 @@ func BenchmarkBatch(b *testing.B) {
 		<-room
 	}
 	b.ReportMetric(float64(sent)/time.Since(began).Seconds()/1e6, "Mcalls/s")
+}
+
+// BenchmarkEcho sends bytes there and back, one call at a time.
+func BenchmarkEcho(b *testing.B) {
+	for _, size := range []int{4 << 10, 64 << 10, 1 << 20, 16 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			h := start(b, func(o *wire.Options) { o.Env = append(o.Env, "GOMAXPROCS=1") })
+			in := make([]byte, size)
+			b.SetBytes(2 * int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if got := mustResult(b, echo.Submit(b.Context(), h, in)); len(got) != size {
+					b.Fatalf("%d bytes came back", len(got))
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkStart is a start up to Hello.

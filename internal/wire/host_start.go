@@ -205,12 +205,21 @@ func (l *launch) dial(ctx context.Context, _ string) (net.Conn, error) {
 			l.peerErr = err
 			return nil, err
 		}
+		widen(unixConn)
 		l.polling = newPollConn(unixConn, l.o.Poller)
 		conn = l.polling
 	}
 	l.conn = conn
 	return conn, nil
 }
+
+// socketBuffer is how much a side can write before the other has to read. The
+// usual fifth of a megabyte has a large payload go back and forth between the two
+// processes in small steps. Only what is under way takes memory.
+const socketBuffer = 2 << 20
+
+// widen asks for that room. The system may grant less.
+func widen(conn *net.UnixConn) { _ = conn.SetWriteBuffer(socketBuffer) }
 
 // greet says Hello and opens the streams.
 func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient) (*Worker, error) {

@@ -90,6 +90,32 @@ func TestCallPayloadSizes(t *testing.T) {
 	}
 }
 
+// The room for a result is made by what the function returned before; it may
+// return anything.
+func TestCallResultSizesVary(t *testing.T) {
+	h := start(t)
+	h.setHold(true)
+	sizes := []int{1 << 20, 0, 1<<20 + 500, 100, 3 << 20, -1, 70 << 10, 64 << 10, 1 << 20, -1, 10}
+	var futures []*procpool.Future[[]byte]
+	for range 20 {
+		for _, size := range sizes {
+			futures = append(futures, makeBytes.Submit(t.Context(), h, size))
+		}
+	}
+	h.flush()
+	for i, f := range futures {
+		size := sizes[i%len(sizes)]
+		got, err := result(t, f)
+		var pe *procpool.PanicError
+		if size < 0 && !errors.As(err, &pe) || size >= 0 && (err != nil || len(got) != size || !madeOf(got, byte(size))) {
+			t.Fatalf("call %d for %d bytes: %d bytes and %v", i, size, len(got), err)
+		}
+	}
+}
+
+// madeOf reports whether data holds nothing but b.
+func madeOf(data []byte, b byte) bool { return bytes.Count(data, []byte{b}) == len(data) }
+
 func TestCallResultTooLarge(t *testing.T) {
 	h := start(t, func(o *wire.Options) { o.MaxPayload = 100 << 10 })
 	if got := mustResult(t, makeBytes.Submit(t.Context(), h, 90<<10)); len(got) != 90<<10 {

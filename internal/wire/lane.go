@@ -55,17 +55,30 @@ type lane struct {
 	journal    []byte
 	used, sent int
 	expect     uint64
-	oldest     int64 // when the first outcome that was not sent yet was ready
-	owed       bool  // whether something was sent that the journal does not keep
+	oldest     int64   // when the first outcome that was not sent yet was ready
+	owed       bool    // whether something was sent that the journal does not keep
+	loan       *[]byte // a borrowed buffer in which buf lies, or from which it was sent
 
-	now      int64           // a moment ago, in monotonicNow's clock
-	hot      bool            // whether the last call was short
-	costs    []time.Duration // per function, a decayed maximum of its run time; 0 is unknown
-	contexts []callContext   // not used yet
+	now      int64         // a moment ago, in monotonicNow's clock
+	hot      bool          // whether the last call was short
+	habits   []habit       // per function
+	contexts []callContext // not used yet
+}
+
+// habit is what a lane has learned of a function.
+type habit struct {
+	cost time.Duration // a decayed maximum of its run time; 0 is unknown
+	size int           // a decayed maximum of the size of its results
+}
+
+// learn takes note of one run.
+func (h *habit) learn(ran time.Duration, size int) {
+	h.cost = max(ran, h.cost-h.cost/8, 1)
+	h.size = max(size, h.size-h.size/8)
 }
 
 func newLane(s *server, index uint32) *lane {
-	l := &lane{server: s, index: index, queue: newLaneQueue(), log: s.recorder.lane(int(index)), costs: make([]time.Duration, len(s.tasks))}
+	l := &lane{server: s, index: index, queue: newLaneQueue(), log: s.recorder.lane(int(index)), habits: make([]habit, len(s.tasks))}
 	buf := l.log.journalBuf()
 	l.journal = buf[:cap(buf)]
 	return l
@@ -122,6 +135,9 @@ func (l *lane) next() bool {
 		if l.take() { // what came meanwhile
 			continue
 		}
+		if l.owed {
+			l.settle(false) // has to be before the next call, and frees what it was sent from
+		}
 		select {
 		case <-l.queue.wake:
 		case <-l.server.gone:
@@ -155,18 +171,22 @@ func (l *lane) advance(t *task) {
 func (l *lane) step() {
 	t := l.current()
 	seq := t.seq + uint64(l.item)
+	var h habit
 	known := int(t.function) < len(l.server.tasks)
-	l.settle(known && l.costs[t.function] > 0 && l.costs[t.function] < shareBelow)
+	if known {
+		h = l.habits[t.function]
+	}
+	l.settle(h.cost > 0 && h.cost < shareBelow)
 
 	l.reached.Store(seq) // see cancel
 	gaveUp := l.queue.unmark(seq)
 
-	l.buf, l.mark = beginOutcome(l.journal[l.used:l.used], seq, l.index)
 	if gaveUp || !l.log.start(seq, l.now) {
-		l.add(declineOutcome(l.buf, l.mark))
+		l.add(appendDeclined(l.behind(), seq, l.index))
 		l.advance(t)
 		return
 	}
+	l.buf, l.mark = beginOutcome(l.room(h.size), seq, l.index)
 	if !known {
 		l.began = l.now
 		l.finish(t, procpool.ErrUnknownTask)
@@ -191,7 +211,9 @@ func (l *lane) execute(t *task, seq uint64) {
 		call.deadline = l.runs[l.run].arrived.Add(t.timeout)
 	}
 	ctx := procpool.WithMetadata(call, t.metadata)
-	l.call.Store(call)
+	// A swap, because the look at the marks must come behind it, and under the
+	// race detector a store is no barrier (see cancel).
+	l.call.Swap(call)
 	if l.queue.unmark(seq) {
 		call.cancel() // it came between the start and now
 	}
@@ -224,21 +246,23 @@ func (l *lane) finish(t *task, err error) {
 		call.cancel()
 	}
 	seq := t.seq + uint64(l.item)
+	size := len(l.buf) - l.mark.result
 	name := ""
 	if int(t.function) < len(l.server.tasks) {
 		name = l.server.infos[t.function].Name
-		cost := &l.costs[t.function]
-		*cost = max(ran, *cost-*cost/8, 1)
+		l.habits[t.function].learn(ran, size)
 	}
-	if size := int64(len(l.buf) - l.mark.result); err == nil && l.server.maxPayload > 0 && size > l.server.maxPayload {
-		err = tooLarge(name, size, l.server.maxPayload)
+	if limit := l.server.maxPayload; err == nil && limit > 0 && int64(size) > limit {
+		err = tooLarge(name, size, limit)
 	}
 	switch {
 	case err != nil:
-		l.add(failOutcome(l.journal[l.used:l.used+l.mark.result], l.mark, ran, name, err))
+		buf, mark := beginOutcome(l.behind(), seq, l.index)
+		l.add(failOutcome(buf, mark, ran, name, err))
 	case l.inJournal(l.buf) && cap(l.buf)-len(l.buf) >= outcomeSlack:
 		l.add(endOutcome(l.buf, l.mark, ran))
 	default:
+		l.log.finish(seq) // sending may take its time
 		l.addBig(ran)
 	}
 	l.log.finish(seq)

@@ -33,11 +33,28 @@ func (l *lane) settle(quick bool) {
 			l.now = monotonicNow()
 		}
 		l.owed = false
+		if l.loan != nil && l.server.written() >= l.expect {
+			l.server.pool.Put(l.loan)
+		}
+		l.loan = nil // after a failure gRPC may still have it
 	}
 	if l.sent == l.used && l.server.written() >= l.expect {
 		l.log.resetJournal()
 		l.used, l.sent = 0, 0
 	}
+}
+
+// behind returns where the next outcome goes in the journal.
+func (l *lane) behind() []byte { return l.journal[l.used:l.used] }
+
+// room returns where the next result is built: in the journal, or, where it is
+// known to be too large for that, in a borrowed buffer.
+func (l *lane) room(size int) []byte {
+	if size+outcomeSlack <= len(l.journal)-l.used {
+		return l.behind()
+	}
+	l.loan = l.server.pool.Get(size + 2*outcomeSlack)
+	return (*l.loan)[:0]
 }
 
 // add takes an outcome that was built behind the others in the journal. One that
@@ -100,6 +117,6 @@ func (l *lane) cancel(seq uint64) {
 }
 
 // tooLarge is the failure of a call whose result is over the limit.
-func tooLarge(task string, size, limit int64) error {
+func tooLarge(task string, size int, limit int64) error {
 	return fmt.Errorf("the result of task %q has %d bytes, and the host takes at most %d (MaxPayload): %w", task, size, limit, procpool.ErrTooLarge)
 }

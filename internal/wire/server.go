@@ -204,6 +204,7 @@ func (s *server) newRPC(config *tls.Config) *grpc.Server {
 
 // wrap makes the connection poll.
 func (s *server) wrap(c *net.UnixConn) net.Conn {
+	widen(c)
 	conn := newPollConn(c, s.poller)
 	s.conn.Store(conn)
 	return conn

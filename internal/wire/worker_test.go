@@ -4,6 +4,7 @@ package wire_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -137,8 +138,10 @@ var (
 	tenant = procpool.Define("tenant", func(ctx context.Context, _ int) (string, error) {
 		return procpool.MetadataFrom(ctx)["tenant"], nil
 	})
-	makeBytes = procpool.Define("make_bytes", func(_ context.Context, n int) ([]byte, error) { return make([]byte, n), nil },
-		procpool.WithCodec(procpool.CBOR))
+	// makeBytes returns n bytes of the value n, and panics when that is negative.
+	makeBytes = procpool.Define("make_bytes", func(_ context.Context, n int) ([]byte, error) {
+		return bytes.Repeat([]byte{byte(n)}, n), nil
+	})
 	flood = procpool.Define("flood", func(_ context.Context, lines int) (int, error) {
 		line := strings.Repeat("x", 1<<20) + "\n"
 		for range lines {
