@@ -254,6 +254,40 @@ func TestRawCodec(t *testing.T) {
 	}
 }
 
+// A worker reuses the memory of an argument.
+func TestCodecsCopyWhatTheyDecode(t *testing.T) {
+	t.Parallel()
+	type box struct{ Data []byte }
+	var (
+		bare  []byte
+		boxed box
+	)
+	keep := procpool.Define("keep", func(_ context.Context, b []byte) (int, error) { bare = b; return 0, nil })
+	keepBox := procpool.Define("keep_box", func(_ context.Context, b box) (int, error) { boxed = b; return 0, nil })
+	run := func(task procpool.Task, c procpool.Codec, v any) {
+		in, err := c.Append(nil, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = task.Run(t.Context(), c.Name(), in, nil)
+		clear(in)
+		// A number is no result for raw, but by then the argument was kept.
+		if ce, ok := errors.AsType[*procpool.CodecError](err); err != nil && (!ok || ce.Op != "encode the result") {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []procpool.Codec{procpool.CBOR, procpool.JSON, procpool.Raw} {
+		if run(keep, c, []byte("content")); string(bare) != "content" {
+			t.Errorf("%s: the argument is now %q", c.Name(), bare)
+		}
+	}
+	for _, c := range []procpool.Codec{procpool.CBOR, procpool.JSON} {
+		if run(keepBox, c, box{[]byte("content")}); string(boxed.Data) != "content" {
+			t.Errorf("%s: inside a struct the argument is now %q", c.Name(), boxed.Data)
+		}
+	}
+}
+
 // Each handle has its codec; a task takes its own and those that all take.
 func TestCodecsOfHandleAndTask(t *testing.T) { // T043
 	t.Parallel()

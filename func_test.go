@@ -77,6 +77,16 @@ func TestHandlesAreImmutable(t *testing.T) {
 	if _, err := base.Call(t.Context(), procpooltest.Inline(fails), 1); !errors.Is(err, errBoom) {
 		t.Errorf("the sentinel that was given to Define is gone: %v", err)
 	}
+	// Nor does an option change with what it was made of.
+	entries, named = map[string]string{"a": "1"}, map[string]error{"boom": errBoom}
+	metadata, sentinels := procpool.Metadata(entries), procpool.Errors(named)
+	entries["a"], named["boom"] = "changed by its owner", errNotFound
+	if got, err := base.With(metadata).Call(t.Context(), ex, 1); err != nil || got["a"] != "1" {
+		t.Errorf("the option's metadata is %v, %v", got, err)
+	}
+	if _, err := base.Call(t.Context(), procpooltest.Inline(fails), 1, sentinels); !errors.Is(err, errBoom) || errors.Is(err, errNotFound) {
+		t.Errorf("the option's sentinel is %v", err)
+	}
 	if base.With() == base || more.Name() != "base" {
 		t.Error("With returns no copy, or one of another name")
 	}

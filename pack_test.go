@@ -257,6 +257,20 @@ func TestPackSharedErrorKeepsItsIdentity(t *testing.T) { // T061
 			t.Fatalf("%d outcomes", n)
 		}
 	}
+	if errors.Is(shared, errBoom) {
+		t.Error("the executor's own error was changed")
+	}
+}
+
+// An executor may refuse a pack that still grows.
+func TestPackRefusedUnsealed(t *testing.T) {
+	t.Parallel()
+	s := newStage(0)
+	s.packs = true
+	s.refuse = func(*procpool.Call) error { return procpool.ErrTooLarge }
+	if y := collect(square.Map(t.Context(), s, slices.Values(upTo(10)))); len(y.errs) != 10 {
+		t.Errorf("%d items of 10 were refused", len(y.errs))
+	}
 }
 
 // Whatever races for a pack's items, each gets one outcome.

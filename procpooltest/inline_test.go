@@ -386,3 +386,41 @@ func TestInlineInfo(t *testing.T) {
 		}
 	})
 }
+
+// countingContext counts who waits for its end.
+type countingContext struct {
+	context.Context //nolint:containedctx // it stands for it
+	waiting atomic.Int64
+}
+
+func (c *countingContext) AfterFunc(func()) (stop func() bool) {
+	c.waiting.Add(1)
+	var once atomic.Bool
+	return func() bool {
+		if !once.CompareAndSwap(false, true) {
+			return false
+		}
+		c.waiting.Add(-1)
+		return true
+	}
+}
+
+// A context that outlives its calls must not collect them.
+func TestInlineLeavesNothingWithTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		long := &countingContext{Context: ctx}
+		ex := procpooltest.Inline(double)
+		for i := range 100 {
+			if _, err := double.Call(long, ex, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if n := long.waiting.Load(); n != 0 {
+			t.Errorf("the context knows %d calls that are over", n)
+		}
+	})
+}
