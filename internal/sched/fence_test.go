@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -227,6 +228,49 @@ func TestFenceDuringSend(t *testing.T) {
 		if out, errs := m.results(); !slices.Equal(out, texts("x", 100)) || len(errs) > 0 {
 			t.Errorf("yielded %q, %v", out, errs)
 		}
+	})
+}
+
+// Rule 6.2: what comes back from several workers, call by call, waits in the order
+// in which it was submitted, before what was never sent.
+func TestBackInOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.Teach("work", 10*time.Microsecond)
+		h.Grow(2)
+		gates := []chan struct{}{make(chan struct{}), make(chan struct{})}
+		var ls []*script
+		var cancelled []*procpool.Future[[]byte]
+		for i, gate := range gates {
+			l := h.prepare(func(l *script) { l.gate = gate })
+			ls = append(ls, l)
+			var fs []*procpool.Future[[]byte]
+			for _, text := range []string{"a", "b", "c", "d"}[:4] {
+				fs = append(fs, h.submit(fmt.Sprintf("%s%d", text, i))...)
+				pass(time.Microsecond)
+			}
+			go h.Started(l.number, l, true)
+			synctest.Wait()
+			cancelled = append(cancelled, fs[0])
+		}
+		h.submit("new1")
+		pass(time.Microsecond)
+		h.submit("new2")
+		for i, f := range cancelled {
+			f.Cancel() // all behind it is in flight
+			close(gates[i])
+		}
+		ls[1].decline("a1")
+		ls[0].decline("a0")
+		ls[1].decline("b1")
+		ls[0].decline("b0", "c0")
+		ls[1].decline("c1")
+		ls[1].exit(nil) // which brings back d1
+		ls[0].exit(nil) // and d0
+		h.check()
+		pass(sched.LongestDelay)
+		l := h.start()
+		l.wantSent("b0", "c0", "d0", "b1", "c1", "d1", "new1", "new2")
 	})
 }
 

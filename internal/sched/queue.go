@@ -41,16 +41,35 @@ func (q *queue) pushBack(c *procpool.Call) {
 	q.bytes += c.Slot.Cost
 }
 
-// pushFront puts a call back, which is sealed.
-func (q *queue) pushFront(c *procpool.Call) {
-	c.Slot.Mark, c.Slot.Owner = markBack, nil
-	c.Slot.Prev, c.Slot.Next = nil, q.head
-	if q.head == nil {
-		q.tail = c
-	} else {
-		q.head.Slot.Prev = c
+// pushFront puts the rest of the call that was first back.
+func (q *queue) pushFront(c *procpool.Call) { q.insert(nil, c) }
+
+// putBack puts a call back that was given out: before those that never were, and
+// among those that were in the order in which all of them were submitted.
+func (q *queue) putBack(c *procpool.Call) {
+	var after *procpool.Call
+	for next := q.head; next != nil && next.Slot.Mark == markBack && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
+		after = next
 	}
-	q.head = c
+	q.insert(after, c)
+}
+
+// insert puts a call, which is sealed, behind another, or first.
+func (q *queue) insert(after, c *procpool.Call) {
+	next := q.head
+	if after != nil {
+		next = after.Slot.Next
+		after.Slot.Next = c
+	} else {
+		q.head = c
+	}
+	if next != nil {
+		next.Slot.Prev = c
+	} else {
+		q.tail = c
+	}
+	c.Slot.Mark, c.Slot.Owner = markBack, nil
+	c.Slot.Prev, c.Slot.Next = after, next
 	q.n++
 	q.bytes += c.Slot.Cost
 }

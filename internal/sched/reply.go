@@ -205,7 +205,7 @@ func (s *Scheduler) requeueLocked(calls []*procpool.Call) {
 		c := calls[i]
 		if !c.Finished() {
 			s.counters.requeued += uint64(c.Items())
-			s.queue.pushFront(c)
+			s.queue.putBack(c)
 			continue
 		}
 		if c.Slot.Mark != markRevoked {
