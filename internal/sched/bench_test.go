@@ -119,7 +119,7 @@ func BenchmarkBatch(b *testing.B) { inTurn(b, context.Background(), 512) }
 
 // The same with a context that could end them.
 func BenchmarkBatchCancellable(b *testing.B) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	inTurn(b, ctx, 512)
 }

@@ -120,7 +120,7 @@ func TestCrashWithoutPage(t *testing.T) {
 				if ce := crashOf(t, fs[1]); ce.Suspects != 2 || ce.Finished {
 					t.Errorf("%+v", ce)
 				}
-				crashOf(t, fs[2])
+				_ = crashOf(t, fs[2])
 				h.start().answerAll(time.Microsecond)
 				wantResult(t, unsent[0], "d")
 			})

@@ -165,9 +165,10 @@ func TestPackShares(t *testing.T) {
 				pack := a.items[0].pack
 				a.mu.Unlock()
 				want := test.first
-				if test.run == time.Microsecond {
+				switch test.run {
+				case time.Microsecond:
 					want = 200 // alone it takes all
-				} else if test.run == 10*time.Microsecond {
+				case 10 * time.Microsecond:
 					want = 50
 				}
 				if pack != want {

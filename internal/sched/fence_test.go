@@ -300,7 +300,7 @@ func TestNonsenseInRecorder(t *testing.T) {
 				late := h.submit("e")
 				l.wantSent("a", "b", "c", "d")
 				l.die()
-				crashOf(t, fs[2])
+				_ = crashOf(t, fs[2])
 				other := h.start()
 				other.answer(time.Microsecond, "e")
 				wantResult(t, late[0], "e")

@@ -33,7 +33,7 @@ func TestDrain(t *testing.T) {
 		l.answer(time.Second, "a")
 		l.begin("b")
 		l.die()
-		crashOf(t, fs[1])
+		_ = crashOf(t, fs[1])
 		if closed(drained) {
 			t.Error("drained while a call waits")
 		}
@@ -260,7 +260,7 @@ func TestEvents(t *testing.T) {
 		f := h.submit("a")[0]
 		l.begin("a")
 		l.die()
-		crashOf(t, f)
+		_ = crashOf(t, f)
 		h.fail(errStart)
 		waited := make(chan struct{})
 		go func() {

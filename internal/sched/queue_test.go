@@ -207,7 +207,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		for range 2 {
-			wantError(t, procpool.Remote[[]byte, []byte]("wrok", procpool.WithCodec(procpool.Raw)).Submit(t.Context(), h, nil), procpool.ErrUnknownTask)
+			wantError(t, procpool.Remote[[]byte, []byte]("worked", procpool.WithCodec(procpool.Raw)).Submit(t.Context(), h, nil), procpool.ErrUnknownTask)
 		}
 		wantOpen(t, procpool.Remote[[]byte, []byte]("rest", procpool.WithCodec(procpool.Raw)).Submit(t.Context(), h, nil))
 		if st := h.Stats(); st.Refused != 3 {

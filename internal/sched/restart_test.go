@@ -204,7 +204,7 @@ func TestCrashesAreNotPunished(t *testing.T) {
 			f := h.submit("a")[0]
 			l.begin("a")
 			l.die()
-			crashOf(t, f)
+			_ = crashOf(t, f)
 		}
 		if d := time.Since(begin); d != 0 {
 			t.Errorf("the crashes cost %v of waiting", d)
