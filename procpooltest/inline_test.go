@@ -390,7 +390,7 @@ func TestInlineInfo(t *testing.T) {
 // countingContext counts who waits for its end.
 type countingContext struct {
 	context.Context //nolint:containedctx // it stands for it
-	waiting atomic.Int64
+	waiting         atomic.Int64
 }
 
 func (c *countingContext) AfterFunc(func()) (stop func() bool) {
