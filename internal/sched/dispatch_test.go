@@ -138,16 +138,15 @@ func TestFairShare(t *testing.T) {
 // task of more than packable run time travels item by item; one that is not
 // measured begins with a single item.
 func TestPackShares(t *testing.T) {
-	type test struct {
-		run         time.Duration
-		first, next int // items of the first pack that each of two workers gets
-	}
-	for name, test := range map[string]test{
-		"never measured":  {0, 1, 1},
-		"a microsecond":   {time.Microsecond, 100, 100},
-		"10 microseconds": {10 * time.Microsecond, 50, 50},
-		"30 microseconds": {30 * time.Microsecond, 1, 1},
-		"a second":        {time.Second, 1, 1},
+	for name, test := range map[string]struct {
+		run   time.Duration
+		first int // items that the first of two workers gets at first, while it is alone
+	}{
+		"never measured":  {0, 1},
+		"a microsecond":   {time.Microsecond, 200},
+		"10 microseconds": {10 * time.Microsecond, 50},
+		"30 microseconds": {30 * time.Microsecond, 1},
+		"a second":        {time.Second, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {

@@ -10,20 +10,16 @@ import (
 
 // What tests name instead of copying.
 const (
-	LookAhead     = lookAhead
-	Patient       = patient
-	OverrunTick   = overrunTick
-	SuspectAfter  = suspectAfter
-	Patience      = patience
-	LongestDelay  = longestDelay
-	FirstDelay    = firstDelay
-	Settled       = settled
-	InlineBytes   = inlineBytes
-	lookAheadSize = lookAheadBytes
+	Patient        = patient
+	OverrunTick    = overrunTick
+	SuspectAfter   = suspectAfter
+	Patience       = patience
+	LongestDelay   = longestDelay
+	FirstDelay     = firstDelay
+	Settled        = settled
+	InlineBytes    = inlineBytes
+	LookAheadBytes = lookAheadBytes
 )
-
-// LookAheadBytes is how many bytes may be sent ahead.
-const LookAheadBytes = lookAheadSize
 
 // Restarts is restarts with a fixed chance.
 type Restarts struct{ r restarts }
@@ -66,13 +62,6 @@ func (s *Scheduler) Teach(task string, run time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.functionLocked(task).slow = run
-}
-
-// Predicted returns the prediction for a task.
-func (s *Scheduler) Predicted(task string) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.functionLocked(task).slow
 }
 
 // Failures returns how many rounds of starts have failed.
