@@ -393,6 +393,10 @@ type countingContext struct {
 	waiting         atomic.Int64
 }
 
+// Value hides that the context is one of package context, which would be asked
+// itself.
+func (*countingContext) Value(any) any { return nil }
+
 func (c *countingContext) AfterFunc(func()) (stop func() bool) {
 	c.waiting.Add(1)
 	var once atomic.Bool
