@@ -70,6 +70,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	l := &launch{o: o, pool: newBufferPool()}
 	// What the start waits for ends with the process and the connection.
 	release := context.AfterFunc(startCtx, l.abort)
+	defer release()
 	w, err := l.run(startCtx)
 	if err == nil && !release() {
 		w.cancel()

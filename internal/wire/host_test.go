@@ -209,6 +209,39 @@ func TestCallPackPanics(t *testing.T) {
 	}
 }
 
+// Replies that wait to share a write with those of the next short calls do not
+// wait for one that is not short this time.
+func TestCallReplyIsNotHeldUp(t *testing.T) {
+	h := start(t)
+	for range 5 { // until the worker takes the function for a short one
+		mustResult(t, dawdle.Submit(t.Context(), h, 0))
+	}
+	for round := range 20 {
+		h.setHold(true)
+		var futures []*procpool.Future[int]
+		for range 10 {
+			futures = append(futures, dawdle.Submit(t.Context(), h, 0))
+		}
+		last := dawdle.Submit(t.Context(), h, 1)
+		h.flush()
+		h.awaitStarted(h.seq)
+		for _, f := range futures {
+			mustResult(t, f)
+		}
+		if last.State() == procpool.Done {
+			t.Fatalf("round %d: the last call did not wait", round)
+		}
+		h.worker.Cancel(0, h.seq)
+		if !eventually(func() bool { return len(h.openCalls()) == 0 }) {
+			t.Fatalf("open are %v", h.openCalls())
+		}
+		h.setHold(false)
+		for range 100 { // until it is forgotten
+			mustResult(t, dawdle.Submit(t.Context(), h, 0))
+		}
+	}
+}
+
 func TestCallMetadata(t *testing.T) {
 	h := start(t)
 	f := tenant.Submit(t.Context(), h, 0, procpool.Metadata(map[string]string{"tenant": "acme"}))

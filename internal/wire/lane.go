@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -13,16 +14,9 @@ const (
 	// share one write with their neighbours. A call of any other function
 	// starts only when the replies before it were handed to the kernel.
 	shareBelow = 20 * time.Microsecond
-	// shareFor and shareBytes bound how long and how much replies wait for
-	// the write that they share.
-	shareFor   = 100 * time.Microsecond
-	shareBytes = 32 << 10
 	// hotBelow is the run time below which the host's next call is worth
 	// waiting for without sleeping.
 	hotBelow = 500 * time.Microsecond
-	// journalRoom is the room in the journal below which it is emptied before
-	// the next call.
-	journalRoom = 16 << 10
 )
 
 // lane runs the calls of one lane, one at a time in the order sent.
@@ -50,14 +44,7 @@ type lane struct {
 	call    atomic.Pointer[callContext]
 	reached atomic.Uint64 // the number of the last call taken up
 
-	// journal[:used] holds outcomes, of which [:sent] were given to gRPC and
-	// are handed to the kernel once the stream has carried expect bytes.
-	journal    []byte
-	used, sent int
-	expect     uint64
-	oldest     int64   // when the first outcome that was not sent yet was ready
-	owed       bool    // whether something was sent that the journal does not keep
-	loan       *[]byte // a borrowed buffer in which buf lies, or from which it was sent
+	replies *outbox
 
 	now      int64         // a moment ago, in monotonicNow's clock
 	hot      bool          // whether the last call was short
@@ -78,10 +65,8 @@ func (h *habit) learn(ran time.Duration, size int) {
 }
 
 func newLane(s *server, index uint32) *lane {
-	l := &lane{server: s, index: index, queue: newLaneQueue(), log: s.recorder.lane(int(index)), habits: make([]habit, len(s.tasks))}
-	buf := l.log.journalBuf()
-	l.journal = buf[:cap(buf)]
-	return l
+	log := s.recorder.lane(int(index))
+	return &lane{server: s, index: index, queue: newLaneQueue(), log: log, replies: newOutbox(s, log), habits: make([]habit, len(s.tasks))}
 }
 
 // serve runs calls until the connection has ended.
@@ -131,12 +116,12 @@ func (l *lane) next() bool {
 		if l.take() {
 			continue
 		}
-		l.flush()
+		l.replies.flush(l.hot)
 		if l.take() { // what came meanwhile
 			continue
 		}
-		if l.owed {
-			l.settle(false) // has to be before the next call, and frees what it was sent from
+		if l.replies.owed.Load() {
+			l.settle(false) // is due before the next call, and frees what was sent
 		}
 		select {
 		case <-l.queue.wake:
@@ -182,17 +167,24 @@ func (l *lane) step() {
 	gaveUp := l.queue.unmark(seq)
 
 	if gaveUp || !l.log.start(seq, l.now) {
-		l.add(appendDeclined(l.behind(), seq, l.index))
+		l.replies.add(appendDeclined(l.replies.behind(), seq, l.index), l.now)
 		l.advance(t)
 		return
 	}
-	l.buf, l.mark = beginOutcome(l.room(h.size), seq, l.index)
+	l.buf, l.mark = beginOutcome(l.replies.room(h.size), seq, l.index)
 	if !known {
 		l.began = l.now
 		l.finish(t, procpool.ErrUnknownTask)
 		return
 	}
 	l.execute(t, seq)
+}
+
+// settle does what is due before the next call starts.
+func (l *lane) settle(quick bool) {
+	if l.replies.settle(quick, l.hot, l.now) {
+		l.now = monotonicNow()
+	}
 }
 
 // execute runs the function. It does not return when the function unwinds.
@@ -242,6 +234,7 @@ func (l *lane) newContext() *callContext {
 func (l *lane) finish(t *task, err error) {
 	l.now = monotonicNow()
 	ran := time.Duration(l.now - l.began)
+	l.hot = ran < hotBelow
 	if call := l.call.Swap(nil); call != nil {
 		call.cancel()
 	}
@@ -257,16 +250,37 @@ func (l *lane) finish(t *task, err error) {
 	}
 	switch {
 	case err != nil:
-		buf, mark := beginOutcome(l.behind(), seq, l.index)
-		l.add(failOutcome(buf, mark, ran, name, err))
-	case l.inJournal(l.buf) && cap(l.buf)-len(l.buf) >= outcomeSlack:
-		l.add(endOutcome(l.buf, l.mark, ran))
+		buf, mark := beginOutcome(l.replies.behind(), seq, l.index)
+		l.replies.add(failOutcome(buf, mark, ran, name, err), l.now)
+	case l.replies.keeps(l.buf) && cap(l.buf)-len(l.buf) >= outcomeSlack:
+		l.replies.add(endOutcome(l.buf, l.mark, ran), l.now)
 	default:
 		l.log.finish(seq) // sending may take its time
-		l.addBig(ran)
+		l.replies.addBig(l.buf, l.mark, ran, l.hot)
 	}
 	l.log.finish(seq)
 	l.buf = nil
-	l.hot = ran < hotBelow
 	l.advance(t)
+}
+
+// cancel gives up a call of this lane. It is called by the reader of the control
+// stream.
+//
+// The lane stores reached, looks for a mark, publishes the call's context, looks
+// for a mark again. Here the mark is set first and then the context looked for,
+// so whatever the order, one of the two sees the other.
+func (l *lane) cancel(seq uint64) {
+	reached := l.reached.Load()
+	if seq < reached {
+		return
+	}
+	l.queue.mark(seq, reached)
+	if call := l.call.Load(); call != nil && call.seq == seq {
+		call.cancel()
+	}
+}
+
+// tooLarge is the failure of a call whose result is over the limit.
+func tooLarge(task string, size int, limit int64) error {
+	return fmt.Errorf("the result of task %q has %d bytes, and the host takes at most %d (MaxPayload): %w", task, size, limit, procpool.ErrTooLarge)
 }

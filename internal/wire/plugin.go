@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -201,7 +202,10 @@ func socketParent(wanted, temp, runtimeDir string) (string, error) {
 		return wanted, nil
 	}
 	for _, dir := range []string{temp, runtimeDir, "/tmp"} {
-		if filepath.IsAbs(dir) && len(dir)+socketName <= maxSocketPath {
+		if !filepath.IsAbs(dir) || len(dir)+socketName > maxSocketPath {
+			continue
+		}
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			return dir, nil
 		}
 	}

@@ -127,6 +127,13 @@ var (
 		<-ctx.Done()
 		return ctx.Err().Error(), nil
 	})
+	// dawdle returns at once for 0 and else when it is cancelled.
+	dawdle = procpool.Define("dawdle", func(ctx context.Context, n int) (int, error) {
+		if n != 0 {
+			<-ctx.Done()
+		}
+		return n, nil
+	})
 	// remaining returns the milliseconds up to the deadline, -1 for none.
 	remaining = procpool.Define("remaining", func(ctx context.Context, _ int) (int, error) {
 		deadline, ok := ctx.Deadline()
@@ -201,7 +208,7 @@ var (
 )
 
 var tasks = []procpool.Task{
-	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, remaining, tenant, makeBytes,
+	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
 	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp,
 }
 
