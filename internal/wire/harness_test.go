@@ -50,6 +50,7 @@ type testHost struct {
 // be gone when the test ends, and nothing may be left then.
 func options(t testing.TB) wire.Options {
 	t.Helper()
+	startsProcesses(t)
 	checkLeaks(t)
 	spawner := proc.NewSpawner()
 	t.Cleanup(spawner.Close)
@@ -61,6 +62,14 @@ func options(t testing.TB) wire.Options {
 	return wire.Options{
 		Spawner: spawner, Path: program, Args: []string{"worker"}, Env: os.Environ(), SocketDir: dir, Poller: wire.NewPoller(1),
 		StartTimeout: patience,
+	}
+}
+
+// startsProcesses keeps a test out of short runs.
+func startsProcesses(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes")
 	}
 }
 

@@ -233,6 +233,7 @@ func TestHostDies(t *testing.T) {
 
 func killHost(t *testing.T, doing string) {
 	t.Helper()
+	startsProcesses(t)
 	checkLeaks(t)
 	program, err := os.Executable()
 	if err != nil {
