@@ -354,8 +354,41 @@ func TestDispatchWhileContextEnds(t *testing.T) {
 	})
 }
 
-// Rule 6.4: the same where nothing else waits: the worker stays idle, and takes
-// the next call.
+// Rule 6.1: Kill at that moment leaves each call the outcome that came first, and
+// counts it once.
+func TestKillWhileContextEnds(t *testing.T) {
+	for name, workers := range map[string]int{"queued": 0, "running": 1} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				h := newHost(t, nil)
+				for range workers {
+					h.grow()
+				}
+				inner, cancel := context.WithCancel(context.Background())
+				ctx := &gatedContext{Context: inner}
+				a, b := h.call(ctx, "a"), h.call(ctx, "b")
+				killed := make(chan struct{})
+				ctx.at(3, func() { // a has its outcome, b is about to get it
+					_, running, queued := h.Kill()
+					if running+queued != 1 {
+						t.Errorf("%d running and %d queued calls were ended", running, queued)
+					}
+					close(killed)
+				})
+				cancel()
+				<-killed
+				wantError(t, a, context.Canceled)
+				wantError(t, b, procpool.ErrClosed)
+				if st := h.Stats(); st.Cancelled != 1 || st.Refused != 1 {
+					t.Errorf("%+v", st)
+				}
+			})
+		})
+	}
+}
+
+// Rule 6.4: where nothing else waits than calls that are over the worker stays
+// idle, and takes the next call.
 func TestNothingLeftToDispatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := newHost(t, nil)

@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,7 +92,7 @@ func TestLookAhead(t *testing.T) {
 				if got := len(l.got()); got != test.want {
 					t.Errorf("%d calls were sent at once, want %d", got, test.want)
 				}
-				if saw := l.saw(); slices.Contains(saw.hot, true) != (test.run > 0 && test.run <= 100*time.Microsecond) {
+				if saw := l.saw(); len(saw.hot) > 1 || slices.Contains(saw.hot, true) != (test.run > 0 && test.run <= 100*time.Microsecond) {
 					t.Errorf("hot: %v", saw.hot)
 				}
 			})
@@ -194,6 +195,62 @@ func TestPackShares(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A pack is cut for the other worker only where that gets nothing else, and not
+// below what is worth its waking.
+func TestPackCuts(t *testing.T) {
+	for items, want := range map[int]int{20: 20, 50: 50, 60: 50, 200: 100, 250: 125, 600: 256, 1000: 256} {
+		t.Run(strconv.Itoa(items), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				h := newHost(t, nil)
+				h.Teach("work", time.Microsecond)
+				a, b := h.grow(), h.grow()
+				h.submit("b", "a")
+				m := h.mapOver(texts("x", items))
+				synctest.Wait()
+				a.answer(time.Microsecond, "a")
+				a.mu.Lock()
+				pack := a.items[1].pack
+				a.mu.Unlock()
+				if pack != want {
+					t.Errorf("the first pack has %d items, want %d", pack, want)
+				}
+				for range 100 {
+					a.answerAll(time.Microsecond)
+					b.answerAll(time.Microsecond)
+				}
+				<-m.ended
+			})
+		})
+	}
+}
+
+// Run times are learned from the answers, each task's for itself.
+func TestLearning(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		l := h.grow()
+		h.submit(texts("x", 30)...)
+		l.wantSent("x0")
+		l.answer(100*time.Microsecond, "x0")
+		l.wantSent(texts("x", 6)...)
+		l.answer(time.Microsecond, texts("x", 6)[1:]...)
+		if got := len(l.got()); got < 12 {
+			t.Errorf("%d calls were sent in all: the prediction does not fall", got)
+		}
+		other := procpool.Remote[[]byte, []byte]("other", procpool.WithCodec(procpool.Raw))
+		l.answerAll(time.Microsecond)
+		for range 30 {
+			l.answerAll(time.Microsecond)
+		}
+		sent := len(l.got())
+		other.Submit(t.Context(), h, []byte("y0"))
+		other.Submit(t.Context(), h, []byte("y1"))
+		if got := len(l.got()) - sent; got != 1 {
+			t.Errorf("%d calls of a task that was never measured were sent at once", got)
+		}
+	})
 }
 
 // Rule 6.5 (DESIGN 5): a submitter sends a small call itself; a large one is left

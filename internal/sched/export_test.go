@@ -64,6 +64,13 @@ func (s *Scheduler) Teach(task string, run time.Duration) {
 	s.functionLocked(task).slow = run
 }
 
+// Functions returns how many tasks are remembered.
+func (s *Scheduler) Functions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.functions)
+}
+
 // Failures returns how many rounds of starts have failed.
 func (s *Scheduler) Failures() int {
 	s.mu.Lock()

@@ -19,7 +19,6 @@ func (s *Scheduler) SetServed(names []string) {
 		}
 		f.served = true
 	}
-	s.lastFn = nil
 	s.served = true
 }
 
@@ -157,7 +156,6 @@ func (s *Scheduler) Exited(number int, r Report) {
 	crashed, started := s.blameLocked(w, r)
 	delete(s.workers, number)
 	w.stopGrace()
-	s.noteAheadLocked(w)
 	var (
 		refused []*procpool.Call
 		early   error
@@ -258,10 +256,6 @@ func (s *Scheduler) Stop() (gone <-chan struct{}) {
 func (s *Scheduler) endLocked() {
 	s.closed, s.ended = true, true
 	s.draining.Store(true)
-	for _, w := range s.idle {
-		w.isIdle = false
-	}
-	s.idle = nil
 	if s.retry != nil {
 		s.retry.Stop()
 	}

@@ -44,11 +44,11 @@ func (q *queue) pushBack(c *procpool.Call) {
 // pushFront puts the rest of the call that was first back.
 func (q *queue) pushFront(c *procpool.Call) { q.insert(nil, c) }
 
-// putBack puts a call back that was given out: before those that never were, and
-// among those that were in the order in which all of them were submitted.
+// putBack puts a call back that was given out, among the others in the order in
+// which they were submitted. That is at the front, or nearly.
 func (q *queue) putBack(c *procpool.Call) {
 	var after *procpool.Call
-	for next := q.head; next != nil && next.Slot.Mark == markBack && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
+	for next := q.head; next != nil && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
 		after = next
 	}
 	q.insert(after, c)

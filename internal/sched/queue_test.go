@@ -213,6 +213,9 @@ func TestRefusals(t *testing.T) {
 		if st := h.Stats(); st.Refused != 3 {
 			t.Errorf("%+v", st)
 		}
+		if n := h.Functions(); n != 3 {
+			t.Errorf("%d tasks are remembered: callers could make up names for ever", n)
+		}
 	})
 }
 
@@ -222,7 +225,9 @@ func TestTooLargeInPack(t *testing.T) {
 		h := newHost(t, func(c *sched.Config) { c.MaxPayload = 5 })
 		h.Teach("work", time.Microsecond)
 		items := []string{"a", "b", "too large", "c", "larger still", "larger still", "d"}
-		m := h.mapOver(items)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		m := mapThrough(endsWith{h, ctx}, items)
 		synctest.Wait()
 		l := h.grow()
 		for range len(items) {
@@ -239,6 +244,9 @@ func TestTooLargeInPack(t *testing.T) {
 			}
 		}
 		l.wantSent("a", "b", "c", "d")
+		if _, onlyLast := h.Watches(); !onlyLast {
+			t.Error("refused items are watched for the end of their context")
+		}
 		if st := h.Stats(); st.Submitted != 7 || st.Succeeded != 4 || st.Refused != 3 {
 			t.Errorf("%+v", st)
 		}

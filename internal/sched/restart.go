@@ -40,7 +40,7 @@ func (r *restarts) failed(number, newest int, err error) time.Duration {
 	}
 	delay := longestDelay
 	if shift := r.failures - 1; shift < 7 {
-		delay = min(firstDelay<<max(shift, 0), longestDelay)
+		delay = firstDelay << max(shift, 0)
 	}
 	fraction := rand.Float64 //nolint:gosec // jitter, no secret
 	if r.fraction != nil {

@@ -198,6 +198,10 @@ func TestCrashesAreNotPunished(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := newHost(t, nil)
 		h.Grow(1)
+		for range sched.Patience - 1 {
+			h.fail(errStart)
+			pass(sched.LongestDelay)
+		}
 		begin := time.Now()
 		for range 20 {
 			l := h.start()
@@ -212,6 +216,9 @@ func TestCrashesAreNotPunished(t *testing.T) {
 		if st := h.Stats(); st.Crashes != 20 || st.Failed != 20 {
 			t.Errorf("%+v", st)
 		}
+		if n := h.Failures(); n != 0 {
+			t.Errorf("%d failed starts are held against workers that run calls", n)
+		}
 	})
 }
 
@@ -222,13 +229,15 @@ func TestFailedStartBesideLiveWorkers(t *testing.T) {
 		h := newHost(t, nil)
 		l := h.grow()
 		h.Grow(1)
+		fs := h.submit("a", "b")
 		for range 2 * sched.Patience {
 			h.fail(errStart)
 			pass(sched.LongestDelay)
 		}
-		f := h.submit("a")[0]
+		wantOpen(t, fs...)
 		l.answer(time.Microsecond, "a")
-		wantResult(t, f, "a")
+		l.answer(time.Microsecond, "b")
+		wantResult(t, fs[1], "b")
 		h.start()
 		if st := h.Stats(); st.Workers != 2 || st.Refused != 0 {
 			t.Errorf("%+v", st)

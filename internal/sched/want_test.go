@@ -87,7 +87,10 @@ type mapped struct {
 }
 
 // mapOver starts a Map over the texts.
-func (h *host) mapOver(all []string) *mapped {
+func (h *host) mapOver(all []string) *mapped { return mapThrough(h, all) }
+
+// mapThrough is mapOver with an executor that may not be the host itself.
+func mapThrough(ex procpool.Executor, all []string) *mapped {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &mapped{errs: make(map[int]error), ended: make(chan struct{}), cancel: cancel}
 	in := func(yield func([]byte) bool) {
@@ -101,7 +104,7 @@ func (h *host) mapOver(all []string) *mapped {
 		defer close(m.ended)
 		defer cancel()
 		i := 0
-		for out, err := range work.Map(ctx, h, in) {
+		for out, err := range work.Map(ctx, ex, in) {
 			m.mu.Lock()
 			m.out = append(m.out, string(out))
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,6 +76,43 @@ func TestOneWatchAContext(t *testing.T) {
 	})
 }
 
+// foreignContext is a context that the context package knows nothing of.
+type foreignContext struct {
+	done   chan struct{}
+	active atomic.Int32
+}
+
+func (c *foreignContext) Deadline() (t time.Time, ok bool) { return t, false }
+func (c *foreignContext) Done() <-chan struct{}            { return c.done }
+func (c *foreignContext) Err() error                       { return nil }
+func (c *foreignContext) Value(any) any                    { return nil }
+func (c *foreignContext) AfterFunc(func()) func() bool {
+	c.active.Add(1)
+	return func() bool { c.active.Add(-1); return true }
+}
+
+// A context that is not watched any more is left in peace, so that one that lives
+// as long as the program gathers nothing.
+func TestWatchIsTakenOff(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		l := h.grow()
+		ctx := &foreignContext{done: make(chan struct{})}
+		for range 3 {
+			h.call(ctx, "a")
+			l.answer(time.Second, "a")
+			if n := ctx.active.Load(); n != 1 {
+				t.Errorf("%d watches", n)
+			}
+			h.call(t.Context(), "b")
+			l.answer(time.Second, "b")
+			if n := ctx.active.Load(); n != 0 {
+				t.Errorf("%d watches when another context was used", n)
+			}
+		}
+	})
+}
+
 // Rule 6.4: a deadline ends the call when it passes.
 func TestDeadline(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -124,30 +162,18 @@ func TestWatchOfCutPack(t *testing.T) {
 		h.Teach("work", 10*time.Microsecond)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			in := func(yield func([]byte) bool) {
-				for _, text := range texts("x", 20) {
-					if !yield([]byte(text)) {
-						return
-					}
-				}
-			}
-			for out, err := range work.Map(context.Background(), endsWith{h, ctx}, in) {
-				if err != nil {
-					t.Errorf("%q, %v", out, err)
-				}
-			}
-		}()
+		m := mapThrough(endsWith{h, ctx}, texts("x", 20))
 		synctest.Wait()
 		l := h.grow()
 		l.answer(10*time.Microsecond, "x0", "x1")
 		l.die()
 		h.start().answerAll(10 * time.Microsecond)
-		<-ended
+		<-m.ended
 		if n, onlyLast := h.Watches(); n != 1 || !onlyLast {
 			t.Errorf("%d contexts are watched, and for calls that are over", n)
+		}
+		if _, errs := m.results(); len(errs) > 0 {
+			t.Errorf("errors %v", errs)
 		}
 	})
 }
