@@ -35,8 +35,18 @@ var (
 
 func TestMain(m *testing.M) { procpooltest.Main(m, pid, racy, settings) }
 
-func TestMainStartsRealWorkers(t *testing.T) {
+// processes is called first by tests that start processes. They leave nothing
+// behind, and are not run with -short, which is for what takes milliseconds.
+func processes(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes; run without -short")
+	}
 	procpooltest.NoOrphans(t)
+}
+
+func TestMainStartsRealWorkers(t *testing.T) {
+	processes(t)
 	pool, err := executor.New(t.Context(), executor.Config{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +94,7 @@ func runInner(t *testing.T, what string, env ...string) (output string, err erro
 }
 
 func TestMainFailsWhenAWorkerRaces(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	output, err := runInner(t, "race")
 	if !procpooltest.RaceEnabled {
 		if err != nil {
@@ -101,7 +111,7 @@ func TestMainFailsWhenAWorkerRaces(t *testing.T) {
 }
 
 func TestMainKeepsTheUsersRaceSettings(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	output, err := runInner(t, "settings", "GORACE=atexit_sleep_ms=7")
 	if err != nil || !strings.Contains(output, "GORACE=atexit_sleep_ms=7") {
 		t.Errorf("error %v, printed:\n%s", err, output)

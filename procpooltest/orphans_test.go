@@ -56,7 +56,7 @@ func TestNoOrphansPassesATestThatCleansUp(t *testing.T) {
 	tb.Cleanup(cancel)
 	future := task.Submit(ctx, procpooltest.Inline(task), 1)
 	<-started
-	if runtime.GOOS != "windows" {
+	if runtime.GOOS != "windows" && !testing.Short() {
 		child := exec.Command("sleep", "1000")
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
@@ -106,6 +106,9 @@ func TestNoOrphansFindsADescriptor(t *testing.T) {
 func TestNoOrphansFindsProcesses(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("processes are looked for on Linux only")
+	}
+	if testing.Short() {
+		t.Skip("starts processes; run without -short")
 	}
 	tb := &recordingTB{TB: t}
 	procpooltest.NoOrphansWithin(tb, impatience)

@@ -49,6 +49,16 @@ func TestMain(m *testing.M) {
 	procpooltest.Main(m, square, pid)
 }
 
+// processes is called first by tests that start processes. They leave nothing
+// behind, and are not run with -short, which is for what takes milliseconds.
+func processes(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes; run without -short")
+	}
+	procpooltest.NoOrphans(t)
+}
+
 // again returns the command that runs this program in another mode.
 func again(t *testing.T, as string) *exec.Cmd {
 	t.Helper()
@@ -62,7 +72,7 @@ func again(t *testing.T, as string) *exec.Cmd {
 }
 
 func TestInitServesWhereThisProgramIsAWorker(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	pool, err := executor.New(t.Context(), executor.Config{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +87,7 @@ func TestInitServesWhereThisProgramIsAWorker(t *testing.T) {
 }
 
 func TestInitPanicsForWrongTasks(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	for as, want := range map[string]string{
 		"nil":    "task 2 is nil",
 		"remote": `task "elsewhere" is a handle made by procpool.Remote`,
@@ -92,7 +102,7 @@ func TestInitPanicsForWrongTasks(t *testing.T) {
 }
 
 func TestServeInAProgramOfItsOwn(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +121,7 @@ func TestServeInAProgramOfItsOwn(t *testing.T) {
 
 // A worker that serves nothing useful tells its host why.
 func TestServeRefusalReachesTheHost(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +138,7 @@ func TestServeRefusalReachesTheHost(t *testing.T) {
 }
 
 func TestServeByHandSaysWhatTheProgramIs(t *testing.T) {
-	procpooltest.NoOrphans(t)
+	processes(t)
 	cmd := again(t, "serve")
 	stdin, err := cmd.StdinPipe() // a terminal stays open, too
 	if err != nil {

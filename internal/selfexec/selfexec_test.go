@@ -115,6 +115,9 @@ func TestReplacedProgramStartsAgain(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux names the running program apart from its file")
 	}
+	if testing.Short() {
+		t.Skip("starts processes; run without -short")
+	}
 	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
