@@ -111,7 +111,7 @@ type CallInfo struct {
 	Wait time.Duration
 	// Run is the run time of the last attempt. It stays zero until the work
 	// has really stopped, which after a cancellation is later than the
-	// future's end.
+	// future's end, and for a call whose worker died.
 	Run time.Duration
 }
 

@@ -148,7 +148,11 @@ type CrashError struct {
 // Error tells which worker died of what, running what.
 func (e *CrashError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "procpool: worker %d died running %q: %s", e.PID, e.Task, e.Reason)
+	if e.Task == "" { // in an event: it ran nothing, or what it ran has errors of its own
+		fmt.Fprintf(&b, "procpool: worker %d died: %s", e.PID, e.Reason)
+	} else {
+		fmt.Fprintf(&b, "procpool: worker %d died running %q: %s", e.PID, e.Task, e.Reason)
+	}
 	switch e.OOM {
 	case OOMYes:
 		b.WriteString(" (out of memory)")

@@ -41,7 +41,7 @@ type spec struct {
 // workerproc.Init (or workerproc.Serve) to have workers serve it. Define panics
 // when name is empty or holds a space or control character, and when fn is nil.
 //
-// fn runs in a worker process, at most once at a time per slot. Where the
+// fn runs in a worker process, one call at a time. Where the
 // worker is this program run again it never runs the rest of main: flags,
 // globals and captured variables have their initial values there, and package
 // initialization runs again. So keep handles in package-level variables, and

@@ -32,7 +32,9 @@ type Config struct {
 	// bounded by the Map's window.
 	QueueSize int
 	// QueueBytes bounds the encoded arguments of the calls that wait, in
-	// bytes; 0 means 256 MiB. An empty queue takes any one call.
+	// bytes; 0 means 256 MiB. An empty queue takes any one call. Of the items
+	// of a Map that travel together the first counts; the others add 32 KiB
+	// at most.
 	QueueBytes int64
 	// MaxPayload bounds one encoded argument or result, in bytes; 0 means
 	// 256 MiB. A call beyond it fails with procpool.ErrTooLarge.
@@ -55,7 +57,8 @@ type Config struct {
 	// ThreadsPerWorker is how many CPUs a worker is meant to use: it sets
 	// GOMAXPROCS and the variables that numeric libraries read
 	// (OMP_NUM_THREADS and the like), unless Env sets them. 0 means the
-	// host's CPUs divided by Workers, at least 1.
+	// CPUs that the host may use (runtime.GOMAXPROCS) divided by Workers, at
+	// least 1.
 	ThreadsPerWorker int
 
 	// Output gets what the workers print on their standard output and error,
@@ -64,7 +67,9 @@ type Config struct {
 	// that is too slow loses lines, which Stats counts, and holds up nobody.
 	Output io.Writer
 	// OnEvent is called when a worker becomes ready, fails to start or exits:
-	// one call at a time, in order, on a goroutine of the pool's.
+	// one call at a time, in order, on a goroutine of the pool's. Exits that
+	// Close and Shutdown bring about are no events. Both wait for it, so it
+	// must not call them itself.
 	OnEvent func(Event)
 
 	// SocketDir is where each worker gets a private directory for its socket
@@ -74,7 +79,7 @@ type Config struct {
 	// AutoMTLS encrypts the connections to the workers, with certificates
 	// made for each start. It is off by default: the private directory and
 	// the check of the peer keep others out as well, and it makes a start
-	// about six times as long.
+	// several times as long. On Windows, which has neither, it is always on.
 	AutoMTLS bool
 	// Polling has host and workers poll for the next message for some
 	// microseconds, while very short calls are in flight, before they sleep.

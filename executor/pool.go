@@ -106,7 +106,7 @@ func (c *core) chooseProgram() error {
 		return &procpool.StartError{ExitCode: -1, Reason: fmt.Sprintf(
 			"pools are nested %d deep already, and each level multiplies the processes: submit to the outer pool instead", depth)}
 	}
-	c.env = withThreads(selfexec.WorkerEnv(base, self), c.cfg.ThreadsPerWorker, c.cfg.Env)
+	c.env = withThreads(selfexec.WorkerEnv(base), c.cfg.ThreadsPerWorker, c.cfg.Env)
 	if !self {
 		path, err := c.cfg.Command.resolve(c.cfg.Dir)
 		if err != nil {

@@ -13,7 +13,9 @@ type Stats struct {
 	// Running calls are in a worker's hands, those sent ahead included.
 	Running int
 
-	// Submitted calls were accepted, Refused ones were not.
+	// Submitted counts calls that were handed to the pool, Refused those of
+	// them that it did not run: for want of room or of the task, or because
+	// it was closed before they ended.
 	Submitted, Refused uint64
 	// Succeeded and Failed calls were answered by a worker. The items of a
 	// Map count one by one.
@@ -23,8 +25,9 @@ type Stats struct {
 	// Requeued counts calls that were sent to a worker, had not started, and
 	// were given to another.
 	Requeued uint64
-	// Crashes counts workers that died running a call, Killed those that were
-	// killed because a cancelled call went on.
+	// Crashes counts workers that died running a call, Killed those that the
+	// pool killed because a cancelled call went on or what they answered made
+	// no sense.
 	Crashes, Killed uint64
 	// Starts counts workers that became ready, StartFailures those that did
 	// not.

@@ -1,6 +1,5 @@
-// Package selfexec knows how a program runs itself again as a worker: how a
-// worker recognizes that it is one, whether the program is prepared for it, and
-// how deep pools are nested.
+// Package selfexec knows how a program runs itself again as a worker: which file
+// that is, whether the program is prepared for it, and how deep pools are nested.
 package selfexec
 
 import (
@@ -11,14 +10,9 @@ import (
 	"sync/atomic"
 )
 
-const (
-	// workerEnv is set in the environment of a worker that is this program
-	// run again.
-	workerEnv = "PROCPOOL_WORKER"
-	// depthEnv counts the pools between a process and the program that a
-	// person started.
-	depthEnv = "PROCPOOL_DEPTH"
-)
+// depthEnv counts the pools between a process and the program that a person
+// started.
+const depthEnv = "PROCPOOL_DEPTH"
 
 // MaxDepth is how deep pools may be nested: a worker at this depth starts no
 // pool of its own. It turns a program that starts itself without end into an
@@ -39,11 +33,6 @@ func MarkInit() bool { return initCalled.CompareAndSwap(false, true) }
 // and start workers that do so too.
 func InitCalled() bool { return initCalled.Load() }
 
-// IsWorker reports whether this process was started as a worker by the same
-// program. It asks the environment, from which the worker's side takes the
-// answer before it runs a task.
-func IsWorker() bool { return os.Getenv(workerEnv) != "" }
-
 // Depth returns how many pools are between this process and the program that a
 // person started: 0 there, 1 in its workers. A value that makes no sense counts
 // as MaxDepth, because the guard must fail on the safe side.
@@ -61,19 +50,15 @@ func Depth() int {
 
 // WorkerEnv returns base as the environment of a worker: without the variables
 // that belong to this process's own place in a pool, with the depth counted up.
-// worker says that the worker is this program run again. base is not modified.
-func WorkerEnv(base []string, worker bool) []string {
-	env := make([]string, 0, len(base)+2)
+// base is not modified.
+func WorkerEnv(base []string) []string {
+	env := make([]string, 0, len(base)+1)
 	for _, entry := range base {
 		if !ownVariable(entry) {
 			env = append(env, entry)
 		}
 	}
-	env = append(env, depthEnv+"="+strconv.Itoa(Depth()+1))
-	if worker {
-		env = append(env, workerEnv+"=1")
-	}
-	return env
+	return append(env, depthEnv+"="+strconv.Itoa(Depth()+1))
 }
 
 // ownVariable reports whether an entry NAME=value belongs to go-plugin or to

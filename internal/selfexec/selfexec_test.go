@@ -1,7 +1,6 @@
 package selfexec_test
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,20 +31,6 @@ func TestMarkInitTellsTheFirstTime(t *testing.T) {
 	}
 }
 
-func TestIsWorkerAsksTheEnvironment(t *testing.T) {
-	t.Setenv("PROCPOOL_WORKER", "")
-	if selfexec.IsWorker() {
-		t.Error("a worker without PROCPOOL_WORKER")
-	}
-	for _, entry := range selfexec.WorkerEnv(nil, true) {
-		name, value, _ := bytes.Cut([]byte(entry), []byte("="))
-		t.Setenv(string(name), string(value))
-	}
-	if !selfexec.IsWorker() {
-		t.Error("no worker with what WorkerEnv sets")
-	}
-}
-
 func TestDepth(t *testing.T) {
 	for value, want := range map[string]int{
 		"0": 0, "1": 1, "3": 3, "17": 17,
@@ -73,11 +58,8 @@ func TestWorkerEnv(t *testing.T) {
 	before := slices.Clone(base)
 	kept := []string{"PATH=/bin", "MY_PLUGIN_DIR=kept", "PLUGINS=kept", "=C:=C:\\", "", "PROCPOOL_DEPTH=2"}
 
-	if got := selfexec.WorkerEnv(base, false); !slices.Equal(got, kept) {
+	if got := selfexec.WorkerEnv(base); !slices.Equal(got, kept) {
 		t.Errorf("for another program: %q, want %q", got, kept)
-	}
-	if got, want := selfexec.WorkerEnv(base, true), append(kept, "PROCPOOL_WORKER=1"); !slices.Equal(got, want) {
-		t.Errorf("for this program: %q, want %q", got, want)
 	}
 	if !slices.Equal(base, before) {
 		t.Error("base was modified")

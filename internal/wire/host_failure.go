@@ -64,6 +64,8 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 		se.ExitCode = l.child.Exit().Code
 	}
 	switch {
+	case l.spawnErr != nil && !errors.As(l.spawnErr, &notStarted):
+		se.Reason, se.Err = "it was not started", l.spawnErr
 	case errors.As(err, &notStarted):
 		se.Reason, se.Err = notStarted.Detail, &spawnError{notStarted}
 		if se.Reason == "" {

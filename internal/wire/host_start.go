@@ -55,9 +55,10 @@ type launch struct {
 
 	handshake atomic.Pointer[string] // the line, once it was printed
 
-	dialled atomic.Bool
-	peerErr error    // why a connection was refused
-	addr    net.Addr // where the worker listens; set before the first dial
+	dialled  atomic.Bool
+	spawnErr error    // why there is no process
+	peerErr  error    // why a connection was refused
+	addr     net.Addr // where the worker listens; set before the first dial
 }
 
 // Start starts a worker and blocks until it has said Hello. The error is a
@@ -144,6 +145,7 @@ func (l *launch) spawn(ctx context.Context, env []string, dir string) (*proc.Chi
 		},
 	})
 	if err != nil {
+		l.spawnErr = err // go-plugin passes on its text only
 		return nil, err
 	}
 	l.mu.Lock()
