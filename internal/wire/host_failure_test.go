@@ -1,4 +1,4 @@
-package wire
+package wire //nolint:testpackage // a start that fails this way can only be made from inside
 
 import (
 	"errors"
