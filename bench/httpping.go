@@ -11,9 +11,9 @@ import (
 )
 
 // httpRun pings a loopback HTTP server, of this process like the pool, while
-// something else goes on. It shows what a busy pool, with polling or without,
-// costs the rest of a program: I/O that has nothing to do with the pool and wakes
-// up later.
+// something else goes on. It shows what the polling of the fast path costs the
+// rest of a program: I/O that has nothing to do with the pool and wakes up
+// later.
 type httpRun struct {
 	count  int
 	server *http.Server
@@ -65,8 +65,8 @@ func openHTTPBesideIdle(ctx context.Context, count int) (subject, error) {
 
 // openHTTPBesideBusy pings beside a pool that gets one short call after the
 // other.
-func openHTTPBesideBusy(ctx context.Context, count int, polling bool) (subject, error) {
-	p, err := openPool(ctx, poolConfig{workers: workers, polling: polling})
+func openHTTPBesideBusy(ctx context.Context, count int, noPolling bool) (subject, error) {
+	p, err := openPool(ctx, poolConfig{workers: workers, noPolling: noPolling})
 	if err != nil {
 		return nil, err
 	}

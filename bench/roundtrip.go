@@ -16,8 +16,8 @@ type caller struct {
 	count int
 }
 
-func openCaller(ctx context.Context, count int, polling bool) (subject, error) {
-	p, err := openPool(ctx, poolConfig{workers: workers, polling: polling})
+func openCaller(ctx context.Context, count int, noPolling bool) (subject, error) {
+	p, err := openPool(ctx, poolConfig{workers: workers, noPolling: noPolling})
 	if err != nil {
 		return nil, err
 	}

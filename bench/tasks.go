@@ -37,7 +37,7 @@ const workers = 2
 type poolConfig struct {
 	workers   int
 	queueSize int // 0 for the default
-	polling   bool
+	noPolling bool
 }
 
 // pool is what is measured of executor.Pool.

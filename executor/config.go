@@ -81,12 +81,12 @@ type Config struct {
 	// the check of the peer keep others out as well, and it makes a start
 	// several times as long. On Windows, which has neither, it is always on.
 	AutoMTLS bool
-	// Polling has host and workers poll for the next message for some
-	// microseconds, while very short calls are in flight, before they sleep.
-	// It pays where waking a sleeping CPU is slow; elsewhere it takes CPU time
-	// from everything else for nothing, so measure first: make bench has the
-	// round trip, and an HTTP server beside the busy pool, with and without.
-	Polling bool
+	// NoPolling keeps host and workers from polling for the next message,
+	// for some microseconds and while very short calls are in flight, before
+	// they sleep. Polling takes a round trip on an idle machine to a third;
+	// it takes CPU time, and other I/O of the program may wait for up to a
+	// millisecond meanwhile. docs/benchmarks has both with and without.
+	NoPolling bool
 }
 
 // Command is a program for workers to run.

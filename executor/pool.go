@@ -61,7 +61,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	}
 	c.startCtx, c.cancelStart = context.WithCancel(context.Background())
 	c.spawner = proc.NewSpawner()
-	if cfg.Polling {
+	if !cfg.NoPolling {
 		c.poller = wire.NewPoller(pollers())
 	}
 	c.output = newOutput(cfg.Output)

@@ -21,6 +21,11 @@ const (
 	// and twice as long each time.
 	pollPause    = 500 * time.Microsecond
 	maxPollPause = 64 * time.Millisecond
+	// pollStretch is how long a connection may go on without a sleep. While a
+	// goroutine yields and comes back, Go's scheduler always has something to
+	// run and looks at other sockets only every 10 ms; a sleep in between has
+	// it look.
+	pollStretch = 500 * time.Microsecond
 )
 
 // pollConn is a connection whose Read may poll for a short while before it goes
@@ -39,6 +44,7 @@ type pollConn struct {
 	misses int
 	pause  time.Duration
 	asleep time.Time // no polling before this
+	awake  time.Time // when the last sleep ended
 }
 
 // newPollConn wraps c, to which nothing has been written yet. Its reads poll
@@ -67,15 +73,23 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		c.misses, c.pause = 0, 0
 		return n, err
 	}
-	if c.misses >= maxMisses && time.Now().Before(c.asleep) || !c.poller.acquire() {
-		return c.Conn.Read(b)
+	now := time.Now()
+	if c.misses >= maxMisses && now.Before(c.asleep) || now.Sub(c.awake) > pollStretch || !c.poller.acquire() {
+		return c.sleep(b)
 	}
 	n, err, ok := c.poll(b)
 	c.poller.release()
 	if ok {
 		return n, err
 	}
-	return c.Conn.Read(b)
+	return c.sleep(b)
+}
+
+// sleep reads as long as that takes.
+func (c *pollConn) sleep(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.awake = time.Now()
+	return n, err
 }
 
 // poll tries to read for a while. ok is false when there was nothing.
