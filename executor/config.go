@@ -83,8 +83,8 @@ type Config struct {
 	AutoMTLS bool
 	// NoPolling keeps host and workers from polling for the next message,
 	// for some microseconds and while very short calls are in flight, before
-	// they sleep. On an idle machine it takes a round trip to half or a
-	// third; other I/O of the program may wait for up to a millisecond
+	// they sleep. Polling takes a round trip on an idle machine to half or
+	// a third; other I/O of the program may wait for up to a millisecond
 	// meanwhile. docs/benchmarks has both with and without.
 	NoPolling bool
 }
