@@ -24,10 +24,11 @@ var errNoSuchThing = errors.New("no such thing")
 
 // The tasks that the tests' workers serve.
 var (
-	square = procpool.Define("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
-	pid    = procpool.Define("pid", func(context.Context, struct{}) (int, error) { return os.Getpid(), nil })
-	echo   = procpool.Define("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil }, procpool.WithCodec(procpool.Raw))
-	fail   = procpool.Define("fail", func(_ context.Context, how string) (int, error) {
+	identity = procpool.Define("identity", func(_ context.Context, n int) (int, error) { return n, nil })
+	square   = procpool.Define("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
+	pid      = procpool.Define("pid", func(context.Context, struct{}) (int, error) { return os.Getpid(), nil })
+	echo     = procpool.Define("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil }, procpool.WithCodec(procpool.Raw))
+	fail     = procpool.Define("fail", func(_ context.Context, how string) (int, error) {
 		if how == "sentinel" {
 			return 0, fmt.Errorf("looking for it: %w", errNoSuchThing)
 		}
@@ -104,7 +105,7 @@ var (
 
 func TestMain(m *testing.M) {
 	tasks := []procpool.Task{
-		square, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
+		square, identity, unwrap, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
 		prints, stdin, environment, arguments, allocate, look, nested, spin,
 	}
 	if os.Getenv(hostRole) != "" {
