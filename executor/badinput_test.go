@@ -115,6 +115,35 @@ func TestPrintsBeforeHandshake(t *testing.T) {
 	}
 }
 
+// otherTasks makes the test binary serve other tasks, as a worker of an older
+// version would.
+const otherTasks = "EXECUTOR_TEST_OTHER_TASKS"
+
+// A later worker that serves other tasks than the first is not taken: a failed
+// start, like any other.
+func TestOtherTasks(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan error, 1)
+	pool := newPool(t, executor.Config{
+		Command: executor.Program("sh", "-c", `mkdir "$1" 2>/dev/null || export `+otherTasks+`=1; exec "$0"`, self, filepath.Join(t.TempDir(), "first")),
+		OnEvent: func(e executor.Event) {
+			if e.Kind == executor.WorkerStartFailed {
+				select {
+				case refused <- e.Err:
+				default:
+				}
+			}
+		},
+	})
+	mustContain(t, <-refused, "other tasks")
+	if v, err := result(t, square.Submit(t.Context(), pool, 5)); v != 25 || err != nil {
+		t.Errorf("%d, %v", v, err)
+	}
+}
+
 // The end of New's context ends the start at once.
 func TestNewContextEnds(t *testing.T) {
 	processes(t)

@@ -45,7 +45,6 @@ func (c *core) start(number int) error {
 	} else if !c.served.same(hello.Tasks) {
 		h.refused = true
 		w.Kill()
-		<-w.Done()
 		return &procpool.StartError{Command: c.commandLine(), Reason: "it serves other tasks than the first worker did", ExitCode: -1}
 	}
 	c.sched.Started(number, w, hello.Recorder)
@@ -57,7 +56,7 @@ type handler struct {
 	core       *core
 	number     int
 	worker     *wire.Worker
-	refused    bool
+	refused    bool          // the scheduler never gets to know it; written before registered is closed
 	registered chan struct{} // closed when the scheduler knows the worker
 	scratch    []sched.Reply // of the worker's receiver goroutine
 }
@@ -108,10 +107,10 @@ func (h *handler) isRegistered() bool {
 // exited tells of the worker's end. A worker may be gone before the scheduler
 // knows of it, which then comes first.
 func (h *handler) exited(r wire.ExitReport) {
+	<-h.registered
 	if h.refused {
 		return
 	}
-	<-h.registered
 	report := sched.Report{Crash: h.crash(r), Replies: convert(nil, r.Replies), PageOK: r.PageOK}
 	if r.PageOK && len(r.Lanes) > 0 {
 		report.Started, report.Finished = r.Lanes[0].Started, r.Lanes[0].Finished

@@ -108,6 +108,9 @@ func TestMain(m *testing.M) {
 		square, identity, unwrap, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
 		prints, stdin, environment, arguments, allocate, look, nested, spin,
 	}
+	if os.Getenv(otherTasks) != "" {
+		tasks = tasks[:1]
+	}
 	if os.Getenv(hostRole) != "" {
 		workerproc.Init(tasks...)
 		beHost()
