@@ -66,7 +66,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	}
 	c.output = newOutput(cfg.Output)
 	c.sched = sched.New(sched.Config{
-		Workers: cfg.Workers, QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes, MaxPayload: cfg.MaxPayload,
+		QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes, MaxPayload: cfg.MaxPayload,
 		CancelGrace: cfg.CancelGrace, Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent),
 	})
 	c.sched.Grow(1)

@@ -11,8 +11,6 @@ import (
 
 // Config says how a Scheduler is to decide.
 type Config struct {
-	// Workers is how many workers are kept.
-	Workers int
 	// QueueSize and QueueBytes bound what is queued.
 	QueueSize  int
 	QueueBytes int64
