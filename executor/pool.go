@@ -62,7 +62,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	c.startCtx, c.cancelStart = context.WithCancel(context.Background())
 	c.spawner = proc.NewSpawner()
 	if !cfg.NoPolling {
-		c.poller = wire.NewPoller(pollers())
+		c.poller = wire.NewPoller(-1) // as much as the machine has to spare
 	}
 	c.output = newOutput(cfg.Output)
 	c.sched = sched.New(sched.Config{
@@ -86,12 +86,6 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	pool := &Pool{core: c}
 	runtime.AddCleanup(pool, func(c *core) { go c.abandon() }, c)
 	return pool, nil
-}
-
-// pollers is how many connections may poll at the same time: a poller takes a
-// CPU from everything else.
-func pollers() int {
-	return max(1, min(runtime.GOMAXPROCS(0)-1, runtime.NumCPU()/2))
 }
 
 // chooseProgram decides what a worker runs, and refuses where running it would
