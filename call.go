@@ -19,7 +19,8 @@ type Call struct {
 	holder   Holder
 	pack     *pack
 	payload  []byte
-	deadline int64 // Unix nanoseconds, 0 for none
+	key      string // affinity, empty for none
+	deadline int64  // Unix nanoseconds, 0 for none
 
 	claimed atomic.Bool
 	waiters atomic.Pointer[waiter] // doneMark once the outcome is there
@@ -32,6 +33,8 @@ type Call struct {
 	where atomic.Uint64 // worker<<40 | attempts<<32 | pid
 	wait  atomic.Int64  // nanoseconds
 	run   atomic.Int64  // nanoseconds
+
+	failures atomic.Pointer[[]Attempt] // never modified once it is stored
 
 	small [inlinePayload]byte
 }
@@ -65,6 +68,10 @@ type Slot struct {
 	Attempts uint16
 	// Victims counts the workers that died with the call aboard unstarted.
 	Victims uint16
+	// Failures counts the attempts that failed and may be followed by another.
+	Failures uint16
+	// Suspect is set for a call that must run with no other beside it.
+	Suspect bool
 	// Watch and its links tie the call to the context that can end it.
 	Watch                any
 	WatchNext, WatchPrev *Call
@@ -111,8 +118,21 @@ type CallInfo struct {
 	Wait time.Duration
 	// Run is the run time of the last attempt. It stays zero until the work
 	// has really stopped, which after a cancellation is later than the
-	// future's end, and for a call whose worker died.
+	// future's end.
 	Run time.Duration
+	// Failed are the attempts that failed and were followed by another, the
+	// oldest first (see [Retries]). It must not be modified.
+	Failed []Attempt
+}
+
+// Attempt is one start of a call that failed.
+type Attempt struct {
+	// Worker and PID are the worker's number and process id.
+	Worker, PID int
+	// Run is how long it ran, 0 where that is not known.
+	Run time.Duration
+	// Err is why it failed.
+	Err error
 }
 
 // Task returns the name of the task to run.
@@ -144,6 +164,16 @@ func (c *Call) Local() bool { return c.spec.local }
 // NoWait reports whether the call is to be refused with [ErrQueueFull] where it
 // would have to wait for room in the queue.
 func (c *Call) NoWait() bool { return c.spec.noWait }
+
+// Timeout returns the longest that one attempt may run, 0 for no limit.
+func (c *Call) Timeout() time.Duration { return c.spec.timeout }
+
+// Priority returns the call's priority: of two that wait, the one with the higher
+// runs first.
+func (c *Call) Priority() int { return c.spec.priority }
+
+// Key returns the call's key (see [Func.KeyBy]), empty for none.
+func (c *Call) Key() string { return c.key }
 
 // Hold makes h the call's holder. An executor calls it before it makes the call
 // visible to other goroutines.
@@ -226,7 +256,22 @@ func (c *Call) Record(s State) CallInfo {
 		Task: c.spec.name, State: s,
 		Worker: int(where >> 40), Attempts: int(uint8(where >> 32)), PID: int(uint32(where)),
 		Wait: time.Duration(c.wait.Load()), Run: time.Duration(c.run.Load()),
+		Failed: c.failed(),
 	}
+}
+
+func (c *Call) failed() []Attempt {
+	if f := c.failures.Load(); f != nil {
+		return *f
+	}
+	return nil
+}
+
+// NoteFailed records an attempt that failed and is followed by another. An
+// executor calls it from one goroutine at a time.
+func (c *Call) NoteFailed(a Attempt) {
+	all := append(slices.Clip(c.failed()), a)
+	c.failures.Store(&all)
 }
 
 // A waiter waits for a call's end. Waiters form a stack, the newest first, until

@@ -19,6 +19,10 @@ var (
 	// ErrTooLarge says that an argument or a result is over the pool's
 	// MaxPayload.
 	ErrTooLarge = errors.New("procpool: payload too large")
+	// ErrPoison says that a call that may be run again (see [Idempotent]) has
+	// killed its worker at every attempt. The error also matches the last
+	// [*CrashError].
+	ErrPoison = errors.New("procpool: the call kills its workers")
 	// ErrCrashed matches every [*CrashError].
 	ErrCrashed = errors.New("procpool: the worker died")
 	// ErrNotDone says that a wait ended before what it waited for did; the
@@ -143,6 +147,9 @@ type CrashError struct {
 	Finished bool
 	// Suspects is how many calls were running in the process when it died.
 	Suspects int
+	// Hung is set when the pool killed the process because it had stopped
+	// without a sign of life.
+	Hung bool
 }
 
 // Error tells which worker died of what, running what.
@@ -167,6 +174,25 @@ func (e *CrashError) Error() string {
 
 // Is makes the error match [ErrCrashed].
 func (e *CrashError) Is(target error) bool { return target == ErrCrashed }
+
+// TimeoutError says that an attempt ran longer than its [Timeout]. It matches
+// [context.DeadlineExceeded].
+type TimeoutError struct {
+	// Task is the task's name.
+	Task string
+	// Limit is the Timeout.
+	Limit time.Duration
+	// Attempt counts the starts of this call, this one included.
+	Attempt int
+}
+
+// Error tells which task ran longer than it may.
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("procpool: task %q ran longer than its Timeout of %v", e.Task, e.Limit)
+}
+
+// Is makes the error match [context.DeadlineExceeded].
+func (e *TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // StartError says that no worker could be started, and why.
 type StartError struct {
@@ -229,6 +255,24 @@ func (e *CodecError) Unwrap() error { return e.Err }
 func CancelError(ctx context.Context, c *Call) error {
 	return &cancelError{task: c.Task(), err: ctx.Err(), cause: context.Cause(ctx)}
 }
+
+// PoisonError makes the error for a call that killed its worker at each of so many
+// attempts: it matches [ErrPoison] and the last crash. Executors use it.
+func PoisonError(c *Call, attempts int, last *CrashError) error {
+	return &poisonError{task: c.Task(), attempts: attempts, last: last}
+}
+
+type poisonError struct {
+	task     string
+	attempts int
+	last     *CrashError
+}
+
+func (e *poisonError) Error() string {
+	return fmt.Sprintf("procpool: task %q killed its worker at each of %d attempts; the last: %v", e.task, e.attempts, e.last)
+}
+
+func (e *poisonError) Unwrap() []error { return []error{ErrPoison, e.last} }
 
 // cancelError is a call given up for time or by request.
 type cancelError struct {

@@ -20,6 +20,7 @@ import (
 type Func[In, Out any] struct {
 	spec *spec
 	fn   func(context.Context, In) (Out, error)
+	key  func(In) string // nil for none
 }
 
 // spec is what the calls of a handle share. It is never modified once a call
@@ -32,6 +33,9 @@ type spec struct {
 	errors    map[string]error
 	errNames  []string // sorted, so that the same sentinel wins every time
 	window    int
+	timeout   time.Duration
+	retry     *retryPolicy // nil: a call that started is never run again
+	priority  int
 	noWait    bool
 	local     bool
 }
@@ -99,7 +103,19 @@ func (f *Func[In, Out]) Local() bool { return f.spec.local }
 // With returns a copy of the handle with the options applied. It names the same
 // task.
 func (f *Func[In, Out]) With(opts ...Option) *Func[In, Out] {
-	return &Func[In, Out]{spec: f.spec.with(opts), fn: f.fn}
+	return &Func[In, Out]{spec: f.spec.with(opts), fn: f.fn, key: f.key}
+}
+
+// KeyBy returns a copy of the handle whose calls have a key: calls with the same
+// key run in the same worker for as long as it lives, in the order in which they
+// were submitted, so that a worker can keep what belongs to the key in memory. A
+// call waits for its worker even if others are idle. An empty key is none.
+//
+// A key is lost when its worker dies or is replaced; the next call with it
+// chooses another. It may also be lost when a worker has more keys than the pool
+// remembers (4096), none of whose calls wait.
+func (f *Func[In, Out]) KeyBy(key func(In) string) *Func[In, Out] {
+	return &Func[In, Out]{spec: f.spec, fn: f.fn, key: key}
 }
 
 func (s *spec) with(opts []Option) *spec {
@@ -134,6 +150,9 @@ func (f *Func[In, Out]) Submit(ctx context.Context, ex Executor, in In, opts ...
 	}
 	c.payload = payload
 	c.deadline = deadline(ctx)
+	if f.key != nil {
+		c.key = f.key(in)
+	}
 	ex.Enqueue(ctx, c, 1)
 	return future
 }

@@ -3,6 +3,7 @@ package procpool_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -324,11 +325,11 @@ func TestFutureInfo(t *testing.T) {
 	t.Parallel()
 	s := newStage(1)
 	f := square.Submit(t.Context(), s, 4)
-	if got := f.Info(); got != (procpool.CallInfo{Task: "square"}) {
+	if got, want := f.Info(), (procpool.CallInfo{Task: "square"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("queued: %+v", got)
 	}
 	c := s.start()
-	if got, want := f.Info(), (procpool.CallInfo{Task: "square", State: procpool.Started, Attempts: 1, Worker: 1, PID: 4711}); got != want {
+	if got, want := f.Info(), (procpool.CallInfo{Task: "square", State: procpool.Started, Attempts: 1, Worker: 1, PID: 4711}); !reflect.DeepEqual(got, want) {
 		t.Errorf("started: %+v, want %+v", got, want)
 	}
 	f.Cancel()
@@ -340,7 +341,7 @@ func TestFutureInfo(t *testing.T) {
 		t.Errorf("run time after the work has stopped: %v", got.Run)
 	}
 	refused := square.Submit(t.Context(), &stage{refuse: func(*procpool.Call) error { return procpool.ErrClosed }}, 4)
-	if got := refused.Info(); got != (procpool.CallInfo{Task: "square", State: procpool.Done}) {
+	if got, want := refused.Info(), (procpool.CallInfo{Task: "square", State: procpool.Done}); !reflect.DeepEqual(got, want) {
 		t.Errorf("refused: %+v", got)
 	}
 	for s, want := range map[procpool.State]string{procpool.Queued: "queued", procpool.Started: "started", procpool.Done: "done", 9: "invalid"} {

@@ -28,7 +28,7 @@ const defaultWindow = 4096
 // Each use of the returned sequence runs the whole again.
 func (f *Func[In, Out]) Map(ctx context.Context, ex Executor, in iter.Seq[In]) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
-		m := newMapRun[In](ctx, ex, f.spec)
+		m := newMapRun(ctx, ex, f.spec, f.key)
 		o := &orderedResults{flow: &m.flow, slots: make([]orderedSlot, ceilPow2(m.flow.window))}
 		m.deliver = func(*mapPack[In]) func(int, []byte, error) { return o.put }
 		m.start(in)
@@ -66,7 +66,7 @@ type Item[In, Out any] struct {
 // its input, so that a slow item holds up no other.
 func (f *Func[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.Seq[In]) iter.Seq[Item[In, Out]] {
 	return func(yield func(Item[In, Out]) bool) {
-		m := newMapRun[In](ctx, ex, f.spec)
+		m := newMapRun(ctx, ex, f.spec, f.key)
 		u := &unorderedResults[In]{flow: &m.flow}
 		m.commit = func() { m.current.inputs = append(m.current.inputs, m.value) }
 		m.deliver = func(p *mapPack[In]) func(int, []byte, error) {
@@ -107,6 +107,7 @@ func endsMap(err error) bool {
 // mapRun is one run of Map: the goroutine that pulls inputs and submits them.
 type mapRun[In any] struct {
 	spec    *spec
+	key     func(In) string // nil for none
 	ex      Executor
 	outer   context.Context //nolint:containedctx // the caller's, for the run
 	ctx     context.Context //nolint:containedctx // ends with outer, and when the reader leaves
@@ -129,8 +130,8 @@ type mapPack[In any] struct {
 	inputs []In
 }
 
-func newMapRun[In any](ctx context.Context, ex Executor, s *spec) *mapRun[In] {
-	m := &mapRun[In]{spec: s, ex: ex, outer: ctx, fed: make(chan struct{})}
+func newMapRun[In any](ctx context.Context, ex Executor, s *spec, key func(In) string) *mapRun[In] {
+	m := &mapRun[In]{spec: s, key: key, ex: ex, outer: ctx, fed: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	m.flow.task, m.flow.window = s.name, s.window
 	if m.flow.window == 0 {
@@ -198,9 +199,13 @@ func (m *mapRun[In]) stop() {
 func (m *mapRun[In]) submit(n int, v In) {
 	item, err := encode(m.spec, m.scratch[:0], v)
 	m.value = v
+	key := ""
+	if m.key != nil {
+		key = m.key(v)
+	}
 	if err == nil {
 		m.scratch = item[:0]
-		if m.current != nil && m.current.call.appendItem(item, m.commit) {
+		if m.current != nil && m.current.call.key == key && m.current.call.appendItem(item, m.commit) {
 			return
 		}
 	}
@@ -213,7 +218,7 @@ func (m *mapRun[In]) submit(n int, v In) {
 		m.current = nil
 		return
 	}
-	p.call.deadline = deadline(m.ctx)
+	p.call.deadline, p.call.key = deadline(m.ctx), key
 	if !m.packing {
 		p.call.Seal()
 		m.current = nil

@@ -3,6 +3,7 @@ package procpool
 import (
 	"fmt"
 	"maps"
+	"time"
 )
 
 // maxWindow bounds [Window], since the places of a window are made at once.
@@ -20,6 +21,32 @@ func (f optionFunc) apply(s *spec) { f(s) }
 // NoWait has a call refused with [ErrQueueFull] where Submit would block for
 // room in the queue.
 func NoWait() Option { return optionFunc(func(s *spec) { s.noWait = true }) }
+
+// Timeout bounds how long one attempt of a call may run, from its start in the
+// worker. Neither the wait in the queue nor earlier attempts count; a context's
+// deadline counts everything. An attempt that runs longer fails with a
+// [*TimeoutError], and its work is stopped as after a cancellation. It panics when
+// d is not above zero.
+func Timeout(d time.Duration) Option {
+	if d <= 0 {
+		panic(fmt.Sprintf("procpool: Timeout(%v): a call needs time to run", d))
+	}
+	return optionFunc(func(s *spec) { s.timeout = d })
+}
+
+// maxPriority bounds [Priority] on either side.
+const maxPriority = 100
+
+// Priority has a call run before those of lower priority that wait, whenever they
+// came; the default is 0. It does not interrupt what runs. Calls of a low priority
+// may wait for ever behind a steady flow of higher ones. It panics when p is not
+// between -100 and 100.
+func Priority(p int) Option {
+	if p < -maxPriority || p > maxPriority {
+		panic(fmt.Sprintf("procpool: Priority(%d): a priority is between %d and %d", p, -maxPriority, maxPriority))
+	}
+	return optionFunc(func(s *spec) { s.priority = p })
+}
 
 // WithCodec chooses the codec of argument and result, [CBOR] by default. Both
 // sides must know it: give it where the task is defined, or choose one of

@@ -88,7 +88,7 @@ func (c *Call) Split(n int) *Call {
 	for _, s := range p.sizes[:n] {
 		bytes += int(s)
 	}
-	rest := &Call{spec: c.spec, holder: c.holder, deadline: c.deadline, payload: c.payload[bytes:]}
+	rest := &Call{spec: c.spec, holder: c.holder, key: c.key, deadline: c.deadline, payload: c.payload[bytes:]}
 	rest.Slot.Stamp, rest.Slot.Attempts, rest.Slot.Victims = c.Slot.Stamp, c.Slot.Attempts, c.Slot.Victims
 	rest.pack = &pack{sealed: true, sizes: p.sizes[n:], finished: p.finished[n:], first: p.first + n, done: p.done}
 	for _, f := range rest.pack.finished {

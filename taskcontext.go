@@ -20,3 +20,23 @@ func WithMetadata(ctx context.Context, m map[string]string) context.Context {
 	}
 	return context.WithValue(ctx, metadataKey{}, m)
 }
+
+type attemptKey struct{}
+
+// AttemptFrom returns which attempt of its call a task runs in: 1 the first time,
+// more when the call is run again (see [Retries]).
+func AttemptFrom(ctx context.Context) int {
+	if n, ok := ctx.Value(attemptKey{}).(int); ok {
+		return n
+	}
+	return 1
+}
+
+// WithAttempt returns a context from which [AttemptFrom] reads n. Executors and
+// workers use it to run a task; the first attempt needs none.
+func WithAttempt(ctx context.Context, n int) context.Context {
+	if n <= 1 {
+		return ctx
+	}
+	return context.WithValue(ctx, attemptKey{}, n)
+}

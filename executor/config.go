@@ -9,14 +9,36 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/procpool/procpool"
 )
 
 // Config says how a pool is to be. The zero value works: one worker for each
 // CPU, running this program again.
 type Config struct {
-	// Workers is how many worker processes the pool keeps; 0 means one for
-	// each CPU that the program may use (runtime.GOMAXPROCS).
+	// Workers is how many worker processes take calls at the most; 0 means one
+	// for each CPU that the program may use (runtime.GOMAXPROCS).
 	Workers int
+	// MinWorkers is how many workers the pool keeps although they have nothing
+	// to do; 0 means Workers, so that their number does not change. The pool
+	// starts with MinWorkers, adds one whenever a call has waited for GrowAfter,
+	// and lets those beyond MinWorkers go that were idle for IdleTimeout.
+	MinWorkers int
+	// GrowAfter is how long a call waits before the pool adds a worker; 0 means
+	// 5 ms.
+	GrowAfter time.Duration
+	// IdleTimeout is how long a worker beyond MinWorkers idles before it is let
+	// go; 0 means 30 seconds.
+	IdleTimeout time.Duration
+	// Spares is how many workers beside those that take calls are kept started,
+	// so that one that dies or is replaced costs no start-up time.
+	Spares int
+	// Concurrency is how many calls a worker runs at once, in threads or
+	// goroutines of its own; 0 means one. More than one is for calls that wait
+	// for something: they share their worker's fate. When it dies all that ran
+	// in it fail, and when a call does not end in time the worker is killed as
+	// soon as the others have ended, or after RetireGrace.
+	Concurrency int
 	// Command is what a worker runs; the zero value is this program again.
 	Command Command
 	// Env is the workers' environment as KEY=VALUE, in place of the host's;
@@ -43,6 +65,44 @@ type Config struct {
 	// CancelGrace is how long a cancelled call may go on before its worker is
 	// killed and replaced; 0 means one second.
 	CancelGrace time.Duration
+	// RetireGrace is how long the other calls of a worker may go on that is to
+	// be killed for a call that does not stop, where Concurrency is above one; 0
+	// means ten seconds.
+	RetireGrace time.Duration
+	// HungAfter is how long a worker may give no sign of life while it is stopped
+	// or uses no processor time; then it is killed and replaced. A worker that
+	// computes is left alone, however silent. 0 means ten seconds, a negative
+	// value for ever. Only Linux can tell; elsewhere no worker is taken for hung.
+	HungAfter time.Duration
+
+	// Initializer is a call that each worker makes before it takes others, such
+	// as Load.Bind("model.bin"); the zero value is none. A worker whose
+	// initializer fails has failed to start. InitTimeout bounds it; 0 means 60
+	// seconds.
+	Initializer procpool.Bound
+	InitTimeout time.Duration
+	// Finalizer is a call that each worker makes as its last when it leaves in
+	// peace: recycled, no longer needed, or at Shutdown. It is not made by a
+	// worker that dies or is killed, nor at Close. Its failure is an event and
+	// changes nothing. FinalTimeout bounds it; 0 means 5 seconds.
+	Finalizer    procpool.Bound
+	FinalTimeout time.Duration
+
+	// MaxCalls is after how many calls a worker is replaced, each less up to a
+	// tenth by chance, so that workers do not leave together; 0 means never. The
+	// items of a Map count one by one. Here as with all that replaces a living
+	// worker its replacement is ready first where that is possible, and its last
+	// reply is back.
+	MaxCalls int
+	// MaxAge is the age at which a worker is replaced, less up to a tenth by
+	// chance, once it has nothing to do; 0 means never.
+	MaxAge time.Duration
+	// SoftMemoryLimit is the memory in bytes, counted as for MemoryLimit, beyond
+	// which a worker is replaced after the reply at hand; 0 means none.
+	// MaxMemoryGrowth does the same for what a worker uses beyond what it did
+	// after its first calls. Both are looked at four times a second. Linux only.
+	SoftMemoryLimit int64
+	MaxMemoryGrowth int64
 	// StartTimeout is how long a worker may take until it is ready; 0 means
 	// 30 seconds.
 	StartTimeout time.Duration
@@ -54,6 +114,16 @@ type Config struct {
 	// limit on private memory (RLIMIT_DATA), and a watch over the resident
 	// memory of the process tree. Linux only.
 	MemoryLimit int64
+	// CPULimit is the processor time that a worker may use in its life, rounded up
+	// to seconds; 0 means no limit. The kernel ends a worker beyond it. Unix only,
+	// except macOS.
+	CPULimit time.Duration
+	// OpenFiles is how many descriptors a worker may have open; 0 means the
+	// host's own limit. Linux only.
+	OpenFiles int
+	// Nice is added to the workers' niceness, from 0 to 19: the higher, the more
+	// they give way to other processes. Linux only.
+	Nice int
 	// ThreadsPerWorker is how many CPUs a worker is meant to use: it sets
 	// GOMAXPROCS and the variables that numeric libraries read
 	// (OMP_NUM_THREADS and the like), unless Env sets them. 0 means the
@@ -71,6 +141,15 @@ type Config struct {
 	// Close and Shutdown bring about are no events. Both wait for it, so it
 	// must not call them itself.
 	OnEvent func(Event)
+
+	// CrashDir is where the pool leaves a folder for each crash, from which Replay
+	// runs the call again; empty, the default, means nowhere. It holds the calls'
+	// arguments, so the folders are for the user's eyes alone (mode 0700).
+	// CrashDirCount and CrashDirBytes bound how many there are and what they take
+	// together; the oldest go first. 0 means 64 and 256 MiB.
+	CrashDir      string
+	CrashDirCount int
+	CrashDirBytes int64
 
 	// SocketDir is where each worker gets a private directory for its socket
 	// while it starts; empty means the system's temporary directory, or a
@@ -115,6 +194,14 @@ const (
 	defaultMaxPayload   = 256 << 20
 	defaultCancelGrace  = time.Second
 	defaultStartTimeout = 30 * time.Second
+	defaultGrowAfter    = 5 * time.Millisecond
+	defaultIdleTimeout  = 30 * time.Second
+	defaultRetireGrace  = 10 * time.Second
+	defaultHungAfter    = 10 * time.Second
+	defaultInitTimeout  = time.Minute
+	defaultFinalTimeout = 5 * time.Second
+	defaultCrashCount   = 64
+	defaultCrashBytes   = 256 << 20
 	maxWorkers          = 4096
 	largestPayload      = 1 << 30
 )
@@ -128,6 +215,23 @@ func (c Config) withDefaults() (Config, error) {
 		unit  string
 	}{
 		{"Workers", int64(c.Workers), ""},
+		{"MinWorkers", int64(c.MinWorkers), ""},
+		{"GrowAfter", int64(c.GrowAfter), " ns"},
+		{"IdleTimeout", int64(c.IdleTimeout), " ns"},
+		{"Spares", int64(c.Spares), ""},
+		{"Concurrency", int64(c.Concurrency), ""},
+		{"RetireGrace", int64(c.RetireGrace), " ns"},
+		{"InitTimeout", int64(c.InitTimeout), " ns"},
+		{"FinalTimeout", int64(c.FinalTimeout), " ns"},
+		{"MaxCalls", int64(c.MaxCalls), ""},
+		{"MaxAge", int64(c.MaxAge), " ns"},
+		{"SoftMemoryLimit", c.SoftMemoryLimit, " bytes"},
+		{"MaxMemoryGrowth", c.MaxMemoryGrowth, " bytes"},
+		{"CPULimit", int64(c.CPULimit), " ns"},
+		{"OpenFiles", int64(c.OpenFiles), ""},
+		{"Nice", int64(c.Nice), ""},
+		{"CrashDirCount", int64(c.CrashDirCount), ""},
+		{"CrashDirBytes", c.CrashDirBytes, " bytes"},
 		{"QueueSize", int64(c.QueueSize), ""},
 		{"QueueBytes", c.QueueBytes, " bytes"},
 		{"MaxPayload", c.MaxPayload, " bytes"},
@@ -161,6 +265,16 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxPayload, defaultMaxPayload)
 	setDefault(&c.CancelGrace, defaultCancelGrace)
 	setDefault(&c.StartTimeout, defaultStartTimeout)
+	setDefault(&c.MinWorkers, c.Workers)
+	setDefault(&c.GrowAfter, defaultGrowAfter)
+	setDefault(&c.IdleTimeout, defaultIdleTimeout)
+	setDefault(&c.Concurrency, 1)
+	setDefault(&c.RetireGrace, defaultRetireGrace)
+	setDefault(&c.HungAfter, defaultHungAfter)
+	setDefault(&c.InitTimeout, defaultInitTimeout)
+	setDefault(&c.FinalTimeout, defaultFinalTimeout)
+	setDefault(&c.CrashDirCount, defaultCrashCount)
+	setDefault(&c.CrashDirBytes, defaultCrashBytes)
 	setDefault(&c.ThreadsPerWorker, max(cpus/c.Workers, 1))
 	if c.Output == nil {
 		c.Output = os.Stderr

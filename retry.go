@@ -1,0 +1,192 @@
+package procpool
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// FailureClass is a kind of failed attempt that may be worth another.
+type FailureClass uint8
+
+// The classes of failed attempts. Cancellation, the end of the caller's context
+// and refusals are none: nothing is run again after them.
+const (
+	// CrashFailure is the death of the worker, but for want of memory.
+	CrashFailure FailureClass = iota + 1
+	// OOMFailure is the death of the worker where the verdict on memory is
+	// [OOMYes] or [OOMLikely].
+	OOMFailure
+	// TimeoutFailure is an attempt that ran longer than its [Timeout].
+	TimeoutFailure
+	// TaskFailure is an error or a panic of the task itself.
+	TaskFailure
+	failureClasses
+)
+
+// String returns the class in lower case.
+func (c FailureClass) String() string {
+	switch c {
+	case CrashFailure:
+		return "crash"
+	case OOMFailure:
+		return "out of memory"
+	case TimeoutFailure:
+		return "timeout"
+	case TaskFailure:
+		return "task failure"
+	case failureClasses:
+	}
+	return "invalid"
+}
+
+const (
+	// idempotentRetries is how often [Idempotent] lets a call be run again.
+	idempotentRetries = 2
+	// maxRetries bounds [Retries].
+	maxRetries = 1000
+	// defaultFirstDelay and defaultLongestDelay are the [Backoff] unless another
+	// is given.
+	defaultFirstDelay   = 20 * time.Millisecond
+	defaultLongestDelay = 5 * time.Second
+)
+
+// retryPolicy says when a call may be run again. It is never modified once a spec
+// refers to it.
+type retryPolicy struct {
+	max            int
+	first, longest time.Duration
+	on             [failureClasses]bool
+	when           [failureClasses]func(error) bool // nil: whenever on says so
+}
+
+// changeRetry gives s a policy of its own with change applied.
+func (s *spec) changeRetry(change func(*retryPolicy)) {
+	p := retryPolicy{first: defaultFirstDelay, longest: defaultLongestDelay}
+	p.on[CrashFailure], p.on[OOMFailure] = true, true
+	if s.retry != nil {
+		p = *s.retry
+	}
+	change(&p)
+	s.retry = &p
+}
+
+// Idempotent says that a call may safely be run more than once. It is then run
+// again when its worker died, at most twice; see [Retries], which also says what
+// to do about other failures. Without either a call that has started is never run
+// again.
+func Idempotent() Option {
+	return optionFunc(func(s *spec) {
+		s.changeRetry(func(p *retryPolicy) {
+			if p.max == 0 {
+				p.max = idempotentRetries
+			}
+		})
+	})
+}
+
+// Retries says that a call may safely be run more than once, and how often it is
+// run again: n times at most, whatever the reasons. What counts as a reason is the
+// death of its worker; [RetryOn] changes that. Between two attempts it waits (see
+// [Backoff]). Where several calls ran in the worker that died, each is run again
+// alone, so that the innocent ones finish.
+//
+// When n are used up the call fails with the last attempt's error, which after a
+// crash also matches [ErrPoison]. The attempts before are in [CallInfo.Failed].
+// Retries(0) forbids what an option before it has allowed. It panics when n is
+// negative or above 1000.
+func Retries(n int) Option {
+	if n < 0 || n > maxRetries {
+		panic(fmt.Sprintf("procpool: Retries(%d): between 0 and %d", n, maxRetries))
+	}
+	return optionFunc(func(s *spec) { s.changeRetry(func(p *retryPolicy) { p.max = n }) })
+}
+
+// RetryOn says that a failure of the given class is a reason to run the call again
+// if when says so, which is given the attempt's error; nil means always. Without
+// it crashes and running out of memory are a reason, timeouts and task failures
+// are none. How often is for [Idempotent] or [Retries] to say. when is called on a
+// goroutine of the pool's, by several at once; a panic in it means no. RetryOn
+// panics for a class that there is not.
+func RetryOn(class FailureClass, when func(error) bool) Option {
+	if class < CrashFailure || class >= failureClasses {
+		panic(fmt.Sprintf("procpool: RetryOn(%d): there is no such class", class))
+	}
+	return optionFunc(func(s *spec) {
+		s.changeRetry(func(p *retryPolicy) { p.on[class], p.when[class] = true, when })
+	})
+}
+
+// Backoff sets how long a call that is run again waits before its first re-run, and
+// the longest; in between the wait doubles. Each is made shorter by up to a half by
+// chance, so that calls that failed together do not come back together. The default
+// is 20 ms and 5 s. It panics when first is negative or longest below it.
+func Backoff(first, longest time.Duration) Option {
+	if first < 0 || longest < first {
+		panic(fmt.Sprintf("procpool: Backoff(%v, %v): from a first wait to the longest", first, longest))
+	}
+	return optionFunc(func(s *spec) {
+		s.changeRetry(func(p *retryPolicy) { p.first, p.longest = first, longest })
+	})
+}
+
+// MayFailAgain reports whether the call's options let it be run again at all. It is
+// a quick look before [Call.Retry].
+func (c *Call) MayFailAgain() bool { return c.spec.retry != nil && c.spec.retry.max > 0 }
+
+// Retry decides whether the call is run again after its attempt number failures
+// failed with err, and after what wait. If not, final is the error to finish the
+// call with. It may run user code (see [RetryOn]), so it is not to be called with
+// locks held. Executors use it.
+func (c *Call) Retry(failures int, err error) (wait time.Duration, again bool, final error) {
+	p, class := c.spec.retry, classOf(err)
+	if p == nil || class == 0 || !p.on[class] {
+		return 0, false, err
+	}
+	if failures > p.max {
+		if crash, ok := errors.AsType[*CrashError](err); ok && p.max > 0 {
+			err = PoisonError(c, failures, crash)
+		}
+		return 0, false, err
+	}
+	if when := p.when[class]; when != nil && !agrees(when, err) {
+		return 0, false, err
+	}
+	wait = p.longest
+	if shift := failures - 1; shift < 32 && p.first<<shift>>shift == p.first {
+		wait = min(p.first<<shift, p.longest)
+	}
+	return wait - time.Duration(rand.Float64()*float64(wait)/2), true, nil //nolint:gosec // jitter, no secret
+}
+
+// classOf returns what kind of failed attempt err is, 0 for none that could be run
+// again.
+func classOf(err error) FailureClass {
+	var (
+		crash   *CrashError
+		timeout *TimeoutError
+		task    *TaskError
+		panicE  *PanicError
+	)
+	switch {
+	case errors.As(err, &crash) && crash.OOM != OOMNo:
+		return OOMFailure
+	case crash != nil:
+		return CrashFailure
+	case errors.As(err, &timeout):
+		return TimeoutFailure
+	case errors.As(err, &task), errors.As(err, &panicE):
+		return TaskFailure
+	}
+	return 0
+}
+
+func agrees(when func(error) bool, err error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
+	return when(err)
+}
