@@ -274,7 +274,7 @@ func (f *fleet) holdBack(number int, now int64, err error) {
 // lapse ends the wait after failed starts when its time has come.
 func (f *fleet) lapse(now int64) {
 	if reached(f.retryAt, now) {
-		f.heldBack, f.retryAt = 0, 0
+		f.heldBack, f.retryAt, f.stale = 0, 0, true
 	}
 }
 

@@ -6,11 +6,11 @@ import "time"
 // time of wake, again and again until it returns none, with the load as it is after
 // the orders were carried out. When nothing has happened it costs next to nothing.
 func (f *fleet) orders(now int64, l load) []order {
+	f.lapse(now)
 	grows, shrinks := reached(f.growAt(l), now), reached(f.shrinkAt(l), now)
 	if f.ended || !f.stale && !grows && !shrinks && !reached(f.alarm, now) {
 		return nil
 	}
-	f.lapse(now)
 	f.grow(now, l, grows)
 	surplus := retireSurplus
 	if shrinks {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"testing"
 	"time"
 
 	"github.com/procpool/procpool/internal/sched"
@@ -13,11 +12,18 @@ import (
 
 var errDied = errors.New("died")
 
+// failer is what a yard needs of a testing.T or a rapid.T.
+type failer interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // yard is what a fleet's orders are carried out in. A test says what happens and
 // which orders that must lead to.
 type yard struct {
 	*sched.Fleet
-	t       *testing.T
+	t       failer
 	cfg     sched.FleetConfig
 	now     int64
 	idle    []int // serving workers that idle, the longest first
@@ -28,7 +34,7 @@ type yard struct {
 }
 
 // newYard returns a yard in which chance always gives 0, unless cfg says otherwise.
-func newYard(t *testing.T, cfg sched.FleetConfig) *yard {
+func newYard(t failer, cfg sched.FleetConfig) *yard {
 	t.Helper()
 	if cfg.Fraction == nil {
 		cfg.Fraction = func() float64 { return 0 }
@@ -149,7 +155,7 @@ func (y *yard) counts(serving, spare, starting, retiring int) {
 
 // full returns a yard whose fleet is at Min and has its spares, all ready at time 1
 // and none idle, by the numbers 1 to Min+Spares.
-func full(t *testing.T, cfg sched.FleetConfig) *yard {
+func full(t failer, cfg sched.FleetConfig) *yard {
 	t.Helper()
 	y := newYard(t, cfg)
 	y.run()
@@ -164,11 +170,11 @@ func full(t *testing.T, cfg sched.FleetConfig) *yard {
 }
 
 // atoi is strconv.Atoi for the numbers in orders.
-func atoi(t *testing.T, text string) int {
+func atoi(t failer, text string) int {
 	t.Helper()
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	return n
 }
