@@ -8,6 +8,7 @@ const (
 	WorkerReady EventKind = iota
 	WorkerStartFailed
 	WorkerExited
+	WorkerRetired
 )
 
 // Event is something that happened to a worker.
@@ -15,7 +16,8 @@ type Event struct {
 	Kind   EventKind
 	Worker int
 	PID    int
-	Err    error // a *procpool.CrashError for WorkerExited
+	Err    error  // a *procpool.CrashError for WorkerExited
+	Reason string // why a worker was retired
 }
 
 // eventQueue hands events to their listener one at a time and in order, on a

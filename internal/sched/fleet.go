@@ -83,10 +83,11 @@ const (
 	retireAge
 	retireMemory
 	retireRestart
+	retireStuck // a call in it does not stop
 )
 
 func (r retireReason) String() string {
-	return [...]string{"stays", "idle", "surplus", "calls", "age", "memory", "restart"}[r]
+	return [...]string{"stays", "idle", "surplus", "calls", "age", "memory", "restart", "a call that does not stop"}[r]
 }
 
 // order is what the caller of orders has to do.
@@ -257,6 +258,11 @@ func (f *fleet) counts() fleetCounts {
 		owed: max(f.target+f.cfg.Spares-f.living(), 0),
 	}
 }
+
+// surplus reports whether there are to be more workers than the least, full whether
+// there are to be as many as there may.
+func (f *fleet) surplus() bool { return f.target > f.cfg.Min }
+func (f *fleet) full() bool    { return f.target >= f.cfg.Max }
 
 // living returns how many workers there are that do not retire.
 func (f *fleet) living() int { return f.n[starting] + f.n[spare] + f.n[serving] }
