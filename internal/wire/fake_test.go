@@ -166,7 +166,7 @@ func TestForeignWorker(t *testing.T) {
 		t.Error("there is a fence without a recorder")
 	}
 	h.worker.Unfence(0)
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	if r := h.awaitExit(); r.PageOK || r.Lanes != nil || r.Replies != nil {
 		t.Errorf("the report says what nobody recorded: %+v", r)
 	}
@@ -232,7 +232,7 @@ func TestStoppedWorker(t *testing.T) {
 	if started, ok := h.worker.Fence(0, 0); !ok || started != 0 {
 		t.Errorf("the fence says %d, %v", started, ok)
 	}
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	<-sent
 	r := h.awaitExit()
 	if !r.PageOK || r.Lanes[0].Started != 0 || !r.Exit.Killed {
