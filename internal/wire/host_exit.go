@@ -126,8 +126,11 @@ func (w *Worker) recovered(lane int) []Reply {
 		return nil
 	}
 	var lost []Reply
+	last := w.answered[lane]
 	for _, r := range replies {
-		if int(r.Lane) == lane && r.Seq > w.answered[lane] && r.Seq <= w.sent[lane].Load() {
+		if int(r.Lane) == lane && r.Seq > last && r.Seq <= w.sent[lane].Load() {
+			last = r.Seq
+			w.boundRun(&r)
 			lost = append(lost, r)
 		}
 	}
