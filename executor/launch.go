@@ -1,8 +1,10 @@
 package executor
 
 import (
+	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/internal/proc"
@@ -44,11 +46,21 @@ func (c *core) start(number int) error {
 		c.sched.SetServed(names)
 	} else if !c.served.same(hello.Tasks) {
 		h.refused = true
-		w.Kill()
+		w.Kill(nil)
 		return &procpool.StartError{Command: c.commandLine(), Reason: "it serves other tasks than the first worker did", ExitCode: -1}
 	}
-	c.sched.Started(number, w, hello.Recorder)
+	c.sched.Started(number, link{w}, hello.Recorder)
 	return nil
+}
+
+// link is a worker in the form that the scheduler knows.
+type link struct{ *wire.Worker }
+
+func (l link) Kill() { l.Worker.Kill(nil) }
+
+func (l link) Progress(lane int) (started, finished uint64, startedAt int64) {
+	started, finished, ran := l.Worker.Progress(lane)
+	return started, finished, time.Now().Add(-ran).UnixNano()
 }
 
 // handler hears what a worker says, and tells the scheduler.
@@ -64,7 +76,7 @@ type handler struct {
 func (h *handler) replies(batch []wire.Reply) {
 	h.scratch = convert(h.scratch[:0], batch)
 	if !h.core.sched.Replies(h.number, h.scratch) {
-		h.worker.Kill()
+		h.worker.Kill(errors.New("the worker was killed because it answered what makes no sense"))
 	}
 	clear(h.scratch)
 }

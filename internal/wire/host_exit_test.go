@@ -26,7 +26,7 @@ func TestExitCode(t *testing.T) {
 	if r.Exit.Code != 3 || r.Exit.Signal != 0 || r.Exit.Killed || r.Err != nil {
 		t.Errorf("got %+v", r)
 	}
-	if !r.PageOK || r.Lanes[0].Started != 1 || r.Lanes[0].Finished != 0 || r.Lanes[0].StartedAt == 0 {
+	if !r.PageOK || r.Lanes[0].Started != 1 || r.Lanes[0].Finished != 0 || r.Lanes[0].Ran <= 0 {
 		t.Errorf("the page says %v %+v", r.PageOK, r.Lanes)
 	}
 }
@@ -69,7 +69,7 @@ func TestExitKilled(t *testing.T) {
 	h := start(t)
 	forever.Submit(t.Context(), h, 0)
 	h.awaitStarted(1)
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	r := h.awaitExit()
 	if r.Exit.Signal != syscall.SIGKILL || !r.Exit.Killed || r.Err != nil {
 		t.Errorf("got %+v", r)
@@ -196,7 +196,7 @@ func TestExitKillsGroup(t *testing.T) {
 		t.Fatal("the grandchild does not run")
 	}
 	began := time.Now()
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	h.awaitExit()
 	if !eventually(func() bool { return !alive(pid) }) {
 		t.Error("the grandchild lives on")

@@ -84,7 +84,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	w.helpers.Add(2)
 	controlCtx := w.work.Context()
 	go func() { defer w.helpers.Done(); w.control.send(controlCtx) }()
-	go func() { defer w.helpers.Done(); w.control.receive() }()
+	go func() { defer w.helpers.Done(); w.watchControl() }()
 	go w.receive()
 	go w.supervise()
 	return w, nil
@@ -239,7 +239,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	}
 	w := &Worker{
 		o: l.o, launch: l, child: l.child, recorder: l.recorder, conn: l.polling,
-		received: make(chan struct{}), done: make(chan struct{}),
+		born: monotonicNow(), received: make(chan struct{}), done: make(chan struct{}),
 	}
 	if w.hello, w.functions, err = readHello(response, l.o.Lanes); err != nil {
 		return nil, err
@@ -251,8 +251,8 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	streamCtx, w.cancel = context.WithCancel(context.Background())
 	if w.work, err = service.Work(streamCtx); err == nil {
 		var control grpc.BidiStreamingClient[workerv1.ControlRequest, workerv1.ControlResponse]
-		if control, err = service.Control(streamCtx); err == nil {
-			w.control = newControlSender(control)
+		if control, err = service.Control(streamCtx, grpc.MaxCallRecvMsgSize(maxControl)); err == nil {
+			w.control = newControlStream(control)
 			return w, nil
 		}
 	}

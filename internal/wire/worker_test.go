@@ -201,7 +201,15 @@ var (
 		}
 		select {}
 	})
-	leak = procpool.Define("goroutine_panic", func(context.Context, int) (int, error) {
+	// burn takes a processor until it is cancelled.
+	burn = procpool.Define("burn", func(ctx context.Context, n int) (int, error) {
+		for ctx.Err() == nil {
+			busy(time.Microsecond)
+		}
+		return n, nil
+	})
+	attempt = procpool.Define("attempt", func(ctx context.Context, _ int) (int, error) { return procpool.AttemptFrom(ctx), nil })
+	leak    = procpool.Define("goroutine_panic", func(context.Context, int) (int, error) {
 		go func() { panic("in a goroutine of its own") }()
 		select {}
 	})
@@ -209,7 +217,7 @@ var (
 
 var tasks = []procpool.Task{
 	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
-	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp,
+	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt,
 }
 
 func busy(d time.Duration) {
