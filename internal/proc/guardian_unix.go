@@ -32,7 +32,7 @@ done
 for group in $groups; do kill -9 "-$group"; done
 `
 
-// guardianShell runs the script: a host has nothing of ours that it could run instead.
+// guardianShell runs the script: the host's own program can't, for it need not know of us at its start.
 const guardianShell = "/bin/sh"
 
 // A guardian that ends before its time is replaced after guardianPause, and if it lived for less than
@@ -48,6 +48,9 @@ const (
 // the end of a pipe whose other end only the host holds. So that end is never closed before the guardian
 // is dead.
 type guardian struct {
+	shell string
+	stop  chan struct{} // closed by close
+
 	mu      sync.Mutex
 	groups  map[int]struct{}
 	process *os.Process   // nil while there is none
@@ -55,7 +58,10 @@ type guardian struct {
 	err     error         // why there is no process
 	ended   chan struct{} // closed when run has returned; nil before the first child
 	closed  bool
-	stop    chan struct{} // closed with closed
+}
+
+func newGuardian(shell string) *guardian {
+	return &guardian{shell: shell, stop: make(chan struct{}), groups: make(map[int]struct{})}
 }
 
 // hostGuardian is the guardian of this process, for all its spawners: one process is enough to watch one
@@ -73,7 +79,7 @@ func acquireGuardian() *guardian {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.users == 0 {
-		h.guardian = &guardian{groups: make(map[int]struct{}), stop: make(chan struct{})}
+		h.guardian = newGuardian(guardianShell)
 	}
 	h.users++
 	return h.guardian
@@ -85,15 +91,13 @@ func releaseGuardian() {
 	h := &hostGuardian
 	h.mu.Lock()
 	h.users--
-	last := h.guardian
+	var unused *guardian
 	if h.users == 0 {
-		h.guardian = nil
-	} else {
-		last = nil
+		unused, h.guardian = h.guardian, nil
 	}
 	h.mu.Unlock()
-	if last != nil {
-		last.close()
+	if unused != nil {
+		unused.close()
 	}
 }
 
@@ -140,7 +144,7 @@ func (g *guardian) guarded() (bool, error) {
 // run keeps a process running until close.
 func (g *guardian) run() {
 	defer close(g.ended)
-	for pause := guardianPause; ; {
+	for pause := time.Duration(0); ; {
 		began := time.Now()
 		err := g.serve()
 		g.mu.Lock()
@@ -149,16 +153,22 @@ func (g *guardian) run() {
 		if errors.Is(err, fs.ErrNotExist) {
 			return // there is no shell, and waiting brings none
 		}
-		if time.Since(began) >= guardianCalm {
-			pause = guardianPause
-		}
+		pause = nextPause(pause, time.Since(began))
 		select {
 		case <-g.stop:
 			return
 		case <-time.After(pause):
-			pause = min(2*pause, guardianMaxPause)
 		}
 	}
+}
+
+// nextPause returns how long to wait for the next process, given the last pause and how long the process
+// lived after it.
+func nextPause(last, lived time.Duration) time.Duration {
+	if last == 0 || lived >= guardianCalm {
+		return guardianPause
+	}
+	return min(2*last, guardianMaxPause)
 }
 
 // serve starts one process and returns when it has ended and been reaped, with the reason.
@@ -175,7 +185,7 @@ func (g *guardian) serve() error {
 	}
 	defer null.Close()
 
-	process, err := os.StartProcess(guardianShell, g.handOver(w), &os.ProcAttr{
+	process, err := os.StartProcess(g.shell, g.handOver(w), &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"PATH=/usr/bin:/bin"}, // for a shell whose kill is a program
 		Files: []*os.File{r, null, null},
