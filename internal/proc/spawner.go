@@ -19,6 +19,8 @@ type Spawner struct {
 	gone     chan struct{} // closed when that goroutine has returned
 	thread   int           // its thread id, 0 where unknown; written before ready is closed
 	limits   limiter
+	guardian *guardian
+	release  sync.Once // gives the guardian back
 
 	mu     sync.Mutex
 	closed bool
@@ -40,7 +42,10 @@ type startResult struct {
 
 // NewSpawner returns a Spawner whose thread is running. Close ends it.
 func NewSpawner() *Spawner {
-	s := &Spawner{requests: make(chan *startRequest), quit: make(chan struct{}), gone: make(chan struct{})}
+	s := &Spawner{
+		requests: make(chan *startRequest), quit: make(chan struct{}), gone: make(chan struct{}),
+		guardian: acquireGuardian(),
+	}
 	ready := make(chan struct{})
 	go s.run(ready)
 	<-ready
@@ -138,8 +143,16 @@ func (s *Spawner) start(ctx context.Context, spec Spec, guard *guard) (*Child, e
 	}
 }
 
-// Close refuses further starts and returns when the last child has been reaped and the thread is gone.
-// It kills nothing: a child that is not told to leave keeps it waiting. It may be called more than once.
+// Guarded reports whether the guardian process is there, which ends what children started when the host
+// dies of something it can't see to, such as SIGKILL. All spawners of a program share it. It comes with
+// the first child, a moment later, and goes when the last spawner is closed; one that was killed is
+// replaced. The error says why there is none, and is nil if none was needed yet; on systems without
+// process groups it matches [errors.ErrUnsupported].
+func (s *Spawner) Guarded() (bool, error) { return s.guardian.guarded() }
+
+// Close refuses further starts and returns when the last child has been reaped and the thread is gone,
+// and the guardian too unless another spawner needs it. It kills nothing else: a child that is not told
+// to leave keeps it waiting. It may be called more than once.
 func (s *Spawner) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -151,6 +164,7 @@ func (s *Spawner) Close() {
 	s.mu.Unlock()
 	<-s.gone
 	s.awaitThreadEnd()
+	s.release.Do(releaseGuardian)
 }
 
 // awaitThreadEnd waits until the kernel has let the thread go, which happens just after its goroutine
@@ -224,6 +238,7 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 		guard.release()
 		return nil, explain(spec, err)
 	}
+	s.guardian.add(process.Pid)
 	s.stay()
 	c := newChild(s, spec, guard, process, pipes)
 	err = guard.engage(c)
