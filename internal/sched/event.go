@@ -9,6 +9,7 @@ const (
 	WorkerStartFailed
 	WorkerExited
 	WorkerRetired
+	FinalizerFailed
 )
 
 // Event is something that happened to a worker.
@@ -37,6 +38,13 @@ func (s *Scheduler) eventLocked(e Event) {
 		q.heard = make(chan struct{})
 		go s.tellEvents()
 	}
+}
+
+// Tell has an event heard that somebody else noticed.
+func (s *Scheduler) Tell(e Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eventLocked(e)
 }
 
 func (s *Scheduler) tellEvents() {

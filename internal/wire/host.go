@@ -43,8 +43,10 @@ type Options struct {
 	// MaxPayload is the largest argument or result in bytes,
 	// DefaultMaxPayload when 0.
 	MaxPayload int64
-	// MemoryLimit is as in proc.Spec.
+	// MemoryLimit, CPULimit and OpenFiles are as in proc.Spec.
 	MemoryLimit int64
+	CPULimit    time.Duration
+	OpenFiles   uint64
 	// StartTimeout bounds the start, DefaultStartTimeout when 0.
 	StartTimeout time.Duration
 	// SocketDir is where the private directory for the socket is made. When
@@ -180,6 +182,10 @@ func (w *Worker) Function(name string) (uint32, bool) {
 	f, ok := w.functions[name]
 	return f, ok
 }
+
+// Usage returns what the worker and its children use at the moment; see
+// proc.Child.Usage.
+func (w *Worker) Usage() (proc.Usage, error) { return w.child.Usage() }
 
 // Done returns a channel that is closed when the process has been reaped, the
 // report was delivered, and nothing of the worker is left in the host.

@@ -135,7 +135,7 @@ func (l *launch) spawn(ctx context.Context, env []string, dir string) (*proc.Chi
 	l.mu.Unlock()
 	child, err := l.o.Spawner.Start(ctx, proc.Spec{
 		Path: l.o.Path, Args: l.o.Args, Dir: l.o.Dir, Env: workerEnv(l.o.Env, env, path, l.o.Poller != nil),
-		MemoryLimit: l.o.MemoryLimit, Output: l.o.Output, Claim: func(line []byte) []byte {
+		MemoryLimit: l.o.MemoryLimit, CPULimit: l.o.CPULimit, OpenFiles: l.o.OpenFiles, Output: l.o.Output, Claim: func(line []byte) []byte {
 			found := claimHandshake(line)
 			if found != nil {
 				text := string(found)
