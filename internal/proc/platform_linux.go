@@ -30,6 +30,7 @@ func (c *Child) reap() (*os.ProcessState, error) {
 	defer c.mu.Unlock()
 	if waitErr == nil {
 		c.killAllLocked()
+		c.usedUp = usedUp(c.pid, c.spec.CPULimit)
 	} else {
 		c.guard.killAll() // something else in the host reaped it: its ids may be somebody else's now
 	}
