@@ -33,7 +33,7 @@ func (c *core) start(number int) error {
 	w, err := wire.Start(c.startCtx, wire.Options{
 		Spawner: c.spawner, Path: c.path, Args: c.args, Env: c.env, Dir: c.cfg.Dir,
 		Lanes: 1, MaxPayload: c.cfg.MaxPayload, MemoryLimit: c.cfg.MemoryLimit, StartTimeout: c.cfg.StartTimeout,
-		SocketDir: c.cfg.SocketDir, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
+		SocketDir: c.cfg.SocketDir, Sweep: number == 1, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
 		Output: h.printed, OnReplies: h.replies, OnExit: h.exited,
 	})
 	if err != nil {
