@@ -32,7 +32,7 @@ func (c *core) start(number int) error {
 		Spawner: c.spawner, Path: c.path, Args: c.args, Env: c.env, Dir: c.cfg.Dir,
 		Lanes: c.cfg.Concurrency, MaxPayload: c.cfg.MaxPayload, StartTimeout: c.cfg.StartTimeout,
 		MemoryLimit: c.cfg.MemoryLimit, CPULimit: c.cfg.CPULimit, OpenFiles: uint64(c.cfg.OpenFiles),
-		SocketDir: c.cfg.SocketDir, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
+		SocketDir: c.cfg.SocketDir, Sweep: number == 1, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
 		Output: m.printed, OnReplies: m.replies, OnExit: m.exited,
 	})
 	if err != nil {

@@ -68,6 +68,8 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 		Tasks: []*workerv1.TaskDescription{{Name: "square", Codecs: []string{"cbor"}}},
 	}
 	switch f.behaviour {
+	case "dies-in-hello":
+		dies()
 	case "refuses":
 		return nil, status.Error(codes.Internal, "the moon is in the wrong phase")
 	case "no-revision":
@@ -87,6 +89,9 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 }
 
 func (f fakeWorker) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse]) error {
+	if f.behaviour == "dies-behind-hello" {
+		dies()
+	}
 	for {
 		request, err := stream.Recv()
 		if err != nil {

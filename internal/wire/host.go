@@ -53,6 +53,10 @@ type Options struct {
 	// it is empty that is the system's directory for temporary files, or
 	// another one where its name is too long for a socket.
 	SocketDir string
+	// Sweep has the start remove, where it makes the private directory, those
+	// that hosts of the same user have left behind which were killed during a
+	// start. One start of a host is enough.
+	Sweep bool
 	// Poller is the budget for polling, which makes short calls faster; nil
 	// is no polling.
 	Poller *Poller

@@ -60,6 +60,14 @@ func runRole(role string) int {
 		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return 0
+	case "dies-at-once":
+		dies()
+	case "dies-in-handshake":
+		fmt.Print("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|gr")
+		dies()
+	case "dies-after-handshake":
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
+		dies()
 	case "mute-server":
 		return muteServer()
 	case "foreign-server":
