@@ -35,6 +35,7 @@ func (p *pulse) look(now, sign int64, cpu time.Duration, stopped, known bool) (h
 	used := cpu - p.cpu
 	alive := sign != p.sign || continued || !stopped && (used < 0 || used > p.stir())
 	p.looked, p.last, p.sign = true, now, sign
+	p.stopped = stopped && known
 	if !known {
 		p.since = now
 		return false, ""
@@ -42,7 +43,6 @@ func (p *pulse) look(now, sign int64, cpu time.Duration, stopped, known bool) (h
 	if stopped || paused || alive {
 		p.cpu = cpu
 	}
-	p.stopped = stopped
 	if paused || alive {
 		p.since = now
 	}
