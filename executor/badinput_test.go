@@ -166,3 +166,22 @@ func TestCloseDuringStart(t *testing.T) {
 		pool.Close()
 	}
 }
+
+// #35: settings that can't be are refused by name.
+func TestBadLimits(t *testing.T) {
+	for name, cfg := range map[string]executor.Config{
+		"Nice":        {Nice: 20},
+		"Concurrency": {Concurrency: 1 << 20},
+		"MinWorkers":  {Workers: 2, MinWorkers: 3},
+		"Spares":      {Spares: -1},
+		"MaxCalls":    {MaxCalls: -1},
+		"OpenFiles":   {OpenFiles: -1},
+		"CPULimit":    {CPULimit: -time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			processes(t)
+			_, err := executor.New(t.Context(), cfg)
+			mustContain(t, err, "Config."+name)
+		})
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/procpool/procpool"
@@ -40,6 +39,9 @@ func beHost() {
 			}
 		}
 	}
+	if role == "children" || role == "stopped" {
+		showChildren(ctx, pool, role == "stopped")
+	}
 	fmt.Println("ready")
 	if role == "leaves" {
 		os.Exit(0)
@@ -47,10 +49,33 @@ func beHost() {
 	select {}
 }
 
+// showChildren has the workers start processes of their own, prints the ids of all,
+// and may stop the workers.
+func showChildren(ctx context.Context, pool *executor.Pool, stop bool) {
+	var workers []int
+	for range 2 {
+		f := child.Submit(ctx, pool, 0)
+		id, err := f.Result(ctx)
+		if err != nil {
+			fmt.Println(err)
+		}
+		workers = append(workers, f.Info().PID)
+		fmt.Println(id)
+	}
+	for _, id := range workers {
+		fmt.Println(id)
+		if stop {
+			if err := sendSignal(id, stopSignal); err != nil {
+				fmt.Println(err)
+			}
+		}
+	}
+}
+
 // T115, #52: whatever the workers do, they do not outlive their host, killed or
-// gone without Close. Rule 6.6.
+// gone without Close, nor do the processes that they started. Rule 6.6.
 func TestHostsDeath(t *testing.T) {
-	for _, role := range []string{"idle", "busy", "deaf", "leaves"} {
+	for _, role := range []string{"idle", "busy", "deaf", "leaves", "children", "stopped"} {
 		t.Run(role, func(t *testing.T) {
 			processes(t)
 			self, err := os.Executable()
@@ -66,9 +91,14 @@ func TestHostsDeath(t *testing.T) {
 			if err := host.Start(); err != nil {
 				t.Fatal(err)
 			}
-			line, err := bufio.NewReader(out).ReadString('\n')
-			if err != nil || !strings.HasPrefix(line, "ready") {
-				t.Errorf("the host says %q, %v", line, err)
+			var ids []int
+			said := bufio.NewScanner(out)
+			for said.Scan() && said.Text() != "ready" {
+				id, err := strconv.Atoi(said.Text())
+				if err != nil {
+					t.Errorf("the host says %q", said.Text())
+				}
+				ids = append(ids, id)
 			}
 			if role != "leaves" {
 				if err := host.Process.Kill(); err != nil {
@@ -76,6 +106,9 @@ func TestHostsDeath(t *testing.T) {
 				}
 			}
 			_ = host.Wait()
+			for _, id := range ids {
+				eventually(t, "what it started is gone", func() bool { return !alive(id) })
+			}
 		})
 	}
 }

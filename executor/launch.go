@@ -67,21 +67,20 @@ func (m *member) initialize(ctx context.Context) error {
 	c := m.core
 	call := c.cfg.Initializer.NewCall()
 	if !c.served.has(call.Task()) {
-		return m.failedToInitialize(call, c.unknownTask(call), -1)
+		return c.initializerError(call, c.unknownTask(call))
 	}
-	err := m.runOwn(ctx, call, 1, c.cfg.InitTimeout)
-	if err == nil {
-		return nil
+	if err := m.runOwn(ctx, call, 1, c.cfg.InitTimeout); err != nil {
+		return c.initializerError(call, err)
 	}
-	code := -1
-	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
-		code = crash.ExitCode
-	}
-	return m.failedToInitialize(call, err, code)
+	return nil
 }
 
-func (m *member) failedToInitialize(call *procpool.Call, err error, code int) error {
-	return &procpool.StartError{
-		Command: m.core.commandLine(), Reason: fmt.Sprintf("its initializer, task %q, failed", call.Task()), ExitCode: code, Err: err,
+func (c *core) initializerError(call *procpool.Call, err error) error {
+	se := &procpool.StartError{
+		Command: c.commandLine(), Reason: fmt.Sprintf("its initializer, task %q, failed", call.Task()), ExitCode: -1, Err: err,
 	}
+	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
+		se.ExitCode, se.Output = crash.ExitCode, crash.Stderr
+	}
+	return se
 }

@@ -13,3 +13,5 @@ func sendSignal(pid int, _ syscall.Signal) error {
 	}
 	return p.Kill()
 }
+
+const stopSignal = syscall.SIGKILL
