@@ -148,7 +148,9 @@ func (g *guardian) run() {
 		began := time.Now()
 		err := g.serve()
 		g.mu.Lock()
-		g.err = err
+		if !g.closed {
+			g.err = err
+		}
 		g.mu.Unlock()
 		if errors.Is(err, fs.ErrNotExist) {
 			return // there is no shell, and waiting brings none
