@@ -4,10 +4,13 @@ package proc_test
 
 import (
 	"errors"
+	"io"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/procpool/procpool/internal/proc"
 )
@@ -64,6 +67,50 @@ func TestGrandchildOutsideTheGroup(t *testing.T) {
 	if !alive(pid) {
 		t.Error("the grandchild that left the group was hit")
 	}
+}
+
+// A grandchild that holds the pipes keeps nothing open when somebody else kills the child.
+func TestGrandchildHoldsThePipes(t *testing.T) {
+	t.Parallel()
+	s := newSpawner(t)
+	c, text := startReady(t, s, helper(t, "deaffamily"))
+	pid := number(t, text)
+	if err := c.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(t, c); e.Signal != syscall.SIGKILL || e.Killed {
+		t.Errorf("it ended with %+v, want it killed and not by us", e)
+	}
+	c.Tail(patience)
+	c.Close()
+	s.Close()
+	eventually(t, "the grandchild is dead", func() bool { return !alive(pid) })
+}
+
+// A child that dies before its program has come to anything is a child all the same: it has an exit, its
+// claimed line ends, and its limits are no reason for an error.
+func TestKilledDuringItsStart(t *testing.T) {
+	t.Parallel()
+	s := newSpawner(t)
+	for i := range 30 {
+		spec := helper(t, "sleep")
+		spec.Claim = func(line []byte) []byte { return line }
+		if i%2 == 0 && runtime.GOOS == "linux" {
+			spec.MemoryLimit, spec.CPULimit, spec.OpenFiles = 1<<30, time.Minute, 100
+		}
+		c := start(t, s, spec)
+		if err := c.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(c.Claimed()); err != nil || len(text) > 0 && string(text) != "ready \n" {
+			t.Errorf("it claims %q, %v", text, err)
+		}
+		if e := await(t, c); e.Signal != syscall.SIGKILL || e.Killed || e.OverCPU || e.OOM == proc.OOMYes {
+			t.Errorf("it ended with %+v, want it killed and not by us", e)
+		}
+		c.Close()
+	}
+	s.Close()
 }
 
 func TestChildThatIgnoresSIGTERM(t *testing.T) {

@@ -59,7 +59,7 @@ func ignoresSIGTERM(pid int) bool {
 func startHost(t *testing.T, mode, shell string) (host *proc.Child, family []int) {
 	t.Helper()
 	host, text := startReady(t, newSpawner(t), helper(t, "host", mode, shell))
-	for _, field := range strings.Fields(text) {
+	for field := range strings.FieldsSeq(text) {
 		pid := number(t, field)
 		killLater(t, pid)
 		family = append(family, pid)
@@ -236,8 +236,8 @@ func TestGuardianGoesWithTheLastSpawner(t *testing.T) {
 	if tree := proc.ProcessTree(os.Getpid()); len(tree) > 1 {
 		t.Errorf("with no spawner left there are the processes %v", tree[1:])
 	}
-	if guarded, _ := second.Guarded(); guarded {
-		t.Error("a closed spawner says that it is guarded")
+	if guarded, err := second.Guarded(); guarded || err != nil {
+		t.Errorf("with no spawner left: guarded %t, %v", guarded, err)
 	}
 }
 

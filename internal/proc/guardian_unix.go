@@ -18,7 +18,7 @@ import (
 // guardianScript is all that the guardian does. It is given process groups as arguments, is told of more
 // with "+ID" and of those that are gone with "-ID", a line each, and kills what is left of them when its
 // input ends. It keeps to what dash, bash and the shell of busybox have in common; their kill differs in
-// whether it takes "--".
+// whether it takes "--". To kill group 1 would be to kill all that there is.
 const guardianScript = `# kills the processes of procpool's workers when their host has died
 trap '' HUP INT QUIT TERM
 groups=" $* "
@@ -29,7 +29,7 @@ while read -r line; do
 	-*) case $groups in *"$group"*) groups="${groups%%"$group"*} ${groups#*"$group"}" ;; esac ;;
 	esac
 done
-for group in $groups; do kill -9 "-$group"; done
+for group in $groups; do [ "$group" -gt 1 ] && kill -9 "-$group"; done
 `
 
 // guardianShell runs the script: the host's own program can't, for it need not know of us at its start.
@@ -148,7 +148,9 @@ func (g *guardian) run() {
 		began := time.Now()
 		err := g.serve()
 		g.mu.Lock()
-		g.err = err
+		if !g.closed {
+			g.err = err
+		}
 		g.mu.Unlock()
 		if errors.Is(err, fs.ErrNotExist) {
 			return // there is no shell, and waiting brings none

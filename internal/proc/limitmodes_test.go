@@ -3,6 +3,7 @@
 package proc_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -23,7 +24,7 @@ func openFiles([]string) {
 	highest := -1
 	for {
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == unix.EMFILE { //nolint:errorlint // a bare errno
+		if errors.Is(err, unix.EMFILE) {
 			break
 		}
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // sysProcAttr puts the child in a group of its own. There is no Pdeathsig here: when the host dies, a
-// child learns it from the end of its standard input.
+// child learns it from the end of its standard input, or dies by the guardian.
 func sysProcAttr(*guard) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // reap waits for the exit and kills what is left of the group. Waiting without reaping is not reliable

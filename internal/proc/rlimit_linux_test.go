@@ -60,7 +60,7 @@ func TestCPULimitNotReached(t *testing.T) {
 			return "signal: killed"
 		},
 		"its own crash": func(c *proc.Child) string { _ = c.Signal(syscall.SIGSEGV); return "exit status 2" },
-		"its own exit": func(c *proc.Child) string { c.CloseStdin(); return "exit status 0" },
+		"its own exit":  func(c *proc.Child) string { c.CloseStdin(); return "exit status 0" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := helper(t, "stdin")

@@ -194,8 +194,8 @@ func (s *Spawner) Close() {
 	}
 	s.mu.Unlock()
 	<-s.gone
-	s.awaitThreadEnd()
 	s.release.Do(releaseGuardian)
+	s.awaitThreadEnd()
 }
 
 // awaitThreadEnd waits until the kernel has let the thread go, which happens just after its goroutine

@@ -8,7 +8,7 @@ type Usage struct {
 	// share counts once for each. A descendant whose parent has died is not seen.
 	Memory int64
 	// CPU is the processor time that they have used so far and that of the children they waited for, in
-	// steps of 10 ms.
+	// steps of 10 ms. It falls when a descendant dies for whom nobody waits.
 	CPU time.Duration
 	// Stopped reports that a signal such as SIGSTOP has stopped the child itself. One that a debugger
 	// holds is not stopped in this sense.
