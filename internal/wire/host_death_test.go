@@ -88,8 +88,7 @@ func TestKilledWhileItReplies(t *testing.T) {
 func TestKilledWhileItsReplyIsStuck(t *testing.T) {
 	var once sync.Once
 	reached, goOn := make(chan struct{}), make(chan struct{})
-	var h *testHost
-	h = start(t, func(o *wire.Options) {
+	h := start(t, func(o *wire.Options) {
 		deliver := o.OnReplies
 		o.OnReplies = func(replies []wire.Reply) {
 			once.Do(func() { close(reached); <-goOn })

@@ -77,21 +77,6 @@ func TestExitKilled(t *testing.T) {
 	}
 }
 
-func TestExitStop(t *testing.T) {
-	for _, busy := range []bool{false, true} {
-		t.Run("busy="+strconv.FormatBool(busy), func(t *testing.T) {
-			h := start(t)
-			if busy {
-				forever.Submit(t.Context(), h, 0)
-			}
-			h.worker.Stop()
-			if r := h.awaitExit(); r.Exit.Code != 0 || r.Err != nil {
-				t.Errorf("got %+v", r)
-			}
-		})
-	}
-}
-
 func TestExitIdle(t *testing.T) {
 	h := start(t)
 	if err := syscall.Kill(h.worker.PID(), syscall.SIGKILL); err != nil {

@@ -105,7 +105,7 @@ func (l *launch) run(ctx context.Context) (*Worker, error) {
 	if l.dir, err = newSocketDir(parent); err != nil {
 		return nil, fmt.Errorf("its private directory can't be made: %w", err)
 	}
-	l.client = plugin.NewClient(pluginConfig(l.dir.path, l.o.StartTimeout, l.o.AutoMTLS || !unixSockets, l.dialOptions(),
+	l.client = plugin.NewClient(pluginConfig(l.dir.path, l.o.StartTimeout, l.mtls(), l.dialOptions(),
 		func(env []string) (*proc.Child, error) {
 			child, err := l.spawn(ctx, env)
 			l.spawnErr = err // go-plugin passes on its text only
@@ -146,7 +146,7 @@ func (l *launch) spawn(ctx context.Context, env []string) (*proc.Child, error) {
 	child, err := l.o.Spawner.Start(ctx, proc.Spec{
 		Path: l.o.Path, Args: l.o.Args, Dir: l.o.Dir, Env: workerEnv(l.o.Env, env, l.dir.path, path, l.o.Poller != nil),
 		MemoryLimit: l.o.MemoryLimit, CPULimit: l.o.CPULimit, OpenFiles: l.o.OpenFiles, Output: l.o.Output, Claim: func(line []byte) []byte {
-			found := claimHandshake(line)
+			found := claimHandshake(line, l.mtls())
 			if found != nil {
 				text := string(found)
 				l.handshake.Store(&text)
@@ -165,6 +165,8 @@ func (l *launch) spawn(ctx context.Context, env []string) (*proc.Child, error) {
 	}
 	return child, nil
 }
+
+func (l *launch) mtls() bool { return l.o.AutoMTLS || !unixSockets }
 
 // abort ends what the start may be waiting for.
 func (l *launch) abort() {
@@ -190,6 +192,7 @@ func (l *launch) dialOptions() []grpc.DialOption {
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithNoProxy(),
+		grpc.WithStreamInterceptor(onlyContract),
 		experimental.WithBufferPool(l.pool),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(newCodec(l.pool)),
@@ -242,7 +245,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	response, err := service.Hello(ctx, &workerv1.HelloRequest{
 		Revision: revision, Capabilities: capabilities, Lanes: uint32(l.o.Lanes),
 		MaxPayloadBytes: uint64(l.o.MaxPayload), Recorder: l.recorder != nil,
-	})
+	}, grpc.MaxCallRecvMsgSize(maxSideMessage))
 	if err != nil {
 		return nil, &helloError{err}
 	}
@@ -260,7 +263,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	streamCtx, w.cancel = context.WithCancel(context.Background())
 	if w.work, err = service.Work(streamCtx); err == nil {
 		var control grpc.BidiStreamingClient[workerv1.ControlRequest, workerv1.ControlResponse]
-		if control, err = service.Control(streamCtx, grpc.MaxCallRecvMsgSize(maxControl)); err == nil {
+		if control, err = service.Control(streamCtx, grpc.MaxCallRecvMsgSize(maxSideMessage)); err == nil {
 			w.control = newControlStream(control)
 			return w, nil
 		}

@@ -11,8 +11,9 @@ const (
 	tagPongID          = 1<<3 | wireVarint
 )
 
-// maxControl is how large a control message may be, in bytes.
-const maxControl = 1 << 20
+// maxSideMessage is how large a worker's message may be that carries no result, in
+// bytes: what it says of itself, and its control messages.
+const maxSideMessage = 1 << 20
 
 // controlMessage is a ControlResponse as the host reads it. Only a Pong means
 // anything to it yet; the rest is passed over and costs no memory.

@@ -26,9 +26,14 @@ func FuzzReplyBatch(f *testing.F) {
 	pool := newBufferPool()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var whole, pieced replyBatch
-		buf := append([]byte(nil), data...)
-		wholeErr := whole.unmarshal(mem.BufferSlice{mem.NewBuffer(&buf, pool)}, pool)
-		piecedErr := pieced.parsePieces(split(data, rand.New(rand.NewPCG(uint64(len(data)), 1))))
+		var wholeErr, piecedErr error
+		// An outcome of four bytes is a structure of a hundred, with a failure
+		// in it of four hundred, in a slice that grows; and all that twice.
+		boundAllocations(t, len(data), 512, func() {
+			buf := append([]byte(nil), data...)
+			wholeErr = whole.unmarshal(mem.BufferSlice{mem.NewBuffer(&buf, pool)}, pool)
+			piecedErr = pieced.parsePieces(split(data, rand.New(rand.NewPCG(uint64(len(data)), 1))))
+		})
 		if (wholeErr == nil) != (piecedErr == nil) {
 			t.Fatalf("in one piece: %v, in many: %v", wholeErr, piecedErr)
 		}
@@ -122,7 +127,9 @@ func FuzzFailure(f *testing.F) {
 	f.Add([]byte{tagFailureMessage, 2, 0xff, 0xfe, tagFailureKind, 3})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got failure
-		if got.parse(data) != nil {
+		var err error
+		boundAllocations(t, len(data), 8, func() { err = got.parse(data) })
+		if err != nil {
 			return
 		}
 		if text := got.err().Error(); !utf8.ValidString(text) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/netip"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -16,7 +18,10 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 	"github.com/procpool/procpool/internal/proc"
 )
 
@@ -46,14 +51,22 @@ const (
 var handshakeLine = regexp.MustCompile(`[0-9]+\|[0-9]+\|(?:unix|tcp)\|`)
 
 // claimHandshake is the proc.Spec.Claim of a worker: the part of the line from
-// the last handshake in it.
-func claimHandshake(line []byte) []byte {
+// the last handshake in it. Without mutual TLS it ends before the certificate:
+// one that comes uncalled for makes go-plugin panic.
+func claimHandshake(line []byte, mtls bool) []byte {
 	all := handshakeLine.FindAllIndex(line, -1)
 	if all == nil {
 		return nil
 	}
-	return bytes.TrimRight(line[all[len(all)-1][0]:], " \r\t")
+	line = line[all[len(all)-1][0]:]
+	if parts := bytes.SplitN(line, []byte("|"), certificateField+1); !mtls && len(parts) > certificateField {
+		line = line[:len(line)-len(parts[certificateField])-1]
+	}
+	return bytes.TrimRight(line, " \r\t")
 }
+
+// certificateField is the handshake's field in which the worker's certificate is.
+const certificateField = 5
 
 // clientPlugin tells go-plugin how to make a client of what a worker serves: the
 // connection itself.
@@ -145,9 +158,34 @@ func (r *childRunner) ID() string {
 // Diagnose adds nothing: the caller has the output and the exit status.
 func (r *childRunner) Diagnose(context.Context) string { return "" }
 
-// PluginToHost translates nothing, both sides see the same files.
+// PluginToHost translates nothing, both sides see the same files. It refuses what
+// would have the host look up a name or connect to another machine.
 func (r *childRunner) PluginToHost(network, addr string) (string, string, error) {
+	switch {
+	case unixSockets && network == "unix":
+	case !unixSockets && network == "tcp" && isLoopback(addr):
+	default:
+		return "", "", fmt.Errorf("a worker does not listen at %q of network %q", addr, network)
+	}
 	return network, addr, nil
+}
+
+// isLoopback reports whether the address is one of the loopback interface.
+func isLoopback(addr string) bool {
+	a, err := netip.ParseAddrPort(addr)
+	return err == nil && a.Addr().IsLoopback()
+}
+
+// onlyContract is a gRPC interceptor that keeps go-plugin from opening streams of
+// its own, whose messages it would take without bound. It goes on without them, as
+// with a worker that does not serve them.
+func onlyContract(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	if !strings.HasPrefix(method, "/"+workerv1.WorkerService_ServiceDesc.ServiceName+"/") {
+		return nil, status.Error(codes.Unimplemented, "procpool does without "+method)
+	}
+	return streamer(ctx, desc, conn, method, opts...)
 }
 
 // HostToPlugin translates nothing.

@@ -7,38 +7,6 @@ import (
 	"testing"
 )
 
-func TestClaimHandshake(t *testing.T) {
-	t.Parallel()
-	for line, want := range map[string]string{
-		"":                                  "",
-		"hello":                             "",
-		"1|2|3":                             "",
-		"1|1|unix|/tmp/x|grpc":              "1|1|unix|/tmp/x|grpc",
-		"1|1|unix|/tmp/x|grpc\r":            "1|1|unix|/tmp/x|grpc",
-		"  1|1|tcp|127.0.0.1:1234|grpc \t":  "1|1|tcp|127.0.0.1:1234|grpc",
-		"loading... 1|1|unix|/tmp/x|grpc":   "1|1|unix|/tmp/x|grpc",
-		"1|1|unix|/a|grpc1|1|unix|/b|grpc":  "1|1|unix|/b|grpc",
-		"2|77|unix|/tmp/x|grpc|certificate": "2|77|unix|/tmp/x|grpc|certificate",
-	} {
-		if got := claimHandshake([]byte(line)); string(got) != want {
-			t.Errorf("in %q the handshake is %q, not %q", line, got, want)
-		}
-	}
-}
-
-func FuzzClaimHandshake(f *testing.F) {
-	f.Add([]byte("loading 1|1|unix|/tmp/x|grpc"))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		got := claimHandshake(line)
-		if got == nil {
-			return
-		}
-		if !strings.Contains(string(line), string(got)) || !handshakeLine.Match(got) || handshakeLine.FindIndex(got)[0] != 0 {
-			t.Errorf("in %q the handshake is %q", line, got)
-		}
-	})
-}
-
 func TestWorkerEnv(t *testing.T) {
 	t.Parallel()
 	callers := []string{"PATH=/bin", "PLUGIN_CLIENT_CERT=theirs", "PROCPOOL_PLUGIN_COOKIE=theirs", "PROCPOOL_RECORDER=theirs", "PROCPOOL_POLLING=theirs", "PROCPOOL_DEPTH=1"}

@@ -130,6 +130,14 @@ var (
 	})
 	// forever does not look at its context.
 	forever = procpool.Define("forever", func(context.Context, int) (int, error) { select {} })
+	// blocks waits in a system call.
+	blocks = procpool.Define("blocks", func(context.Context, int) (int, error) {
+		var pipe [2]int
+		if err := syscall.Pipe(pipe[:]); err != nil {
+			return 0, err
+		}
+		return syscall.Read(pipe[0], make([]byte, 1))
+	})
 	// untilCancelled returns how its context ended.
 	untilCancelled = procpool.Define("until_cancelled", func(ctx context.Context, _ int) (string, error) {
 		<-ctx.Done()
@@ -225,7 +233,7 @@ var (
 
 var tasks = []procpool.Task{
 	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
-	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt,
+	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt, blocks,
 }
 
 func busy(d time.Duration) {

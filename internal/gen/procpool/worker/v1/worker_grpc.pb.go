@@ -48,6 +48,7 @@ const (
 type WorkerServiceClient interface {
 	// Hello is the first call on a connection. The two sides tell each other what
 	// they are and what they can do.
+	// The response has at most 1 MiB.
 	Hello(ctx context.Context, in *HelloRequest, opts ...grpc.CallOption) (*HelloResponse, error)
 	// Work carries calls to the worker and outcomes back, both in batches. There
 	// is one such stream per connection; it lasts as long as the connection.
@@ -116,6 +117,7 @@ type WorkerService_ControlClient = grpc.BidiStreamingClient[ControlRequest, Cont
 type WorkerServiceServer interface {
 	// Hello is the first call on a connection. The two sides tell each other what
 	// they are and what they can do.
+	// The response has at most 1 MiB.
 	Hello(context.Context, *HelloRequest) (*HelloResponse, error)
 	// Work carries calls to the worker and outcomes back, both in batches. There
 	// is one such stream per connection; it lasts as long as the connection.
