@@ -234,6 +234,25 @@ func TestFleetCallLimitStartsEarly(t *testing.T) {
 	}
 }
 
+// Rule 6.11: how long a start takes is learned anew with each.
+func TestFleetLearnsHowLongStartsTake(t *testing.T) {
+	t.Parallel()
+	y := limited(t, 0)
+	y.die(1)
+	y.want("launch 2")
+	y.pass(250 * time.Millisecond) // a quarter of the way from 50 ms, so 100 ms
+	y.ready(2)
+	y.want("serve 2")
+	for given := 1; given <= 90; given++ {
+		y.pass(10 * time.Millisecond)
+		y.Used(2, given, y.now)
+		y.want()
+	}
+	y.pass(10 * time.Millisecond)
+	y.Used(2, 91, y.now)
+	y.want("launch 3")
+}
+
 // Rule 6.11: MaxCalls is a bound: a worker that has been given them is retired, its
 // replacement ready or not.
 func TestFleetCallLimitIsHard(t *testing.T) {
