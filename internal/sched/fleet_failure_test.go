@@ -46,6 +46,19 @@ func TestFleetCrashBesideFailure(t *testing.T) {
 	y.want("launch 6")
 }
 
+// Rule 6.7: a start that fails just when others may be tried again has its own wait.
+func TestFleetFailureAtTheRetry(t *testing.T) {
+	t.Parallel()
+	y := full(t, sched.FleetConfig{Min: 2, Max: 2})
+	y.Gone(1, y.now, true, errDied)
+	y.want()
+	y.pass(sched.FirstDelay)
+	y.Gone(2, y.now, true, errDied)
+	y.want("launch 3")
+	y.wait()
+	y.want("launch 4")
+}
+
 // Rule 6.7: after five rounds calls are refused, and one worker at a time is tried.
 // The first that proves itself, by a call or by living, brings back the others.
 func TestFleetBreaker(t *testing.T) {

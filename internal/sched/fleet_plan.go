@@ -60,14 +60,14 @@ func (f *fleet) grow(now int64, l load, grows bool) {
 
 // shrinkAt returns when the fleet may shrink by one worker if the load stays what it
 // is, 0 for never. Load that comes and goes must not make processes come and go: it
-// shrinks for what has idled for IdleTimeout while no call waits, not within
-// IdleTimeout of growing, and in small steps.
+// shrinks for what has idled for IdleTimeout, which is not within IdleTimeout of
+// growing, since it grows when none idles; while no call waits; and in small steps.
 func (f *fleet) shrinkAt(l load) int64 {
 	if f.target <= f.cfg.Min || l.idlest == 0 || l.waiting > 0 {
 		return 0
 	}
 	timeout := int64(f.cfg.IdleTimeout)
-	return max(l.idleSince+timeout, f.grownAt+timeout, f.shrunkAt+timeout/10)
+	return max(l.idleSince+timeout, f.shrunkAt+timeout/10)
 }
 
 // review retires what was given its last call, and finds what is too old and what
@@ -149,7 +149,7 @@ func (f *fleet) trim(l load, surplus retireReason) (unfinished bool) {
 // launch starts what is missing, but for what is held back.
 func (f *fleet) launch(now int64) {
 	missing := f.target + f.cfg.Spares - f.living() - f.heldBack
-	if f.oldest(starting, true) != nil || f.oldest(spare, true) != nil || f.oldest(serving, true) != nil {
+	if f.oldest(spare, true) != nil || f.oldest(serving, true) != nil {
 		missing++
 	}
 	if f.probing() {

@@ -58,6 +58,36 @@ func TestFleetDueDies(t *testing.T) {
 	y.counts(1, 0, 0, 0)
 }
 
+// Rule 6.11: a spare that is due itself replaces nothing, if there is another.
+func TestFleetDueSpare(t *testing.T) {
+	t.Parallel()
+	y := full(t, sched.FleetConfig{Min: 1, Max: 1, Spares: 2})
+	y.DueForMemory(2)
+	y.want("launch 4")
+	y.die(1)
+	y.want("serve 3", "launch 5")
+	y.die(3)
+	y.want("serve 2", "launch 6")
+	y.ready(4)
+	y.want("serve 4", "retire 2: memory")
+	y.ready(5, 6)
+	y.want()
+	y.counts(1, 2, 0, 1)
+}
+
+// Rule 6.11: where fewer workers are wanted, those go first that are due.
+func TestFleetDueAreSurplus(t *testing.T) {
+	t.Parallel()
+	y := full(t, sched.FleetConfig{Min: 2, Max: 2})
+	y.DueForMemory(1)
+	y.want("launch 3")
+	y.Resize(1, 1)
+	y.want("retire 1: memory")
+	y.ready(3)
+	y.want("retire 3: surplus")
+	y.counts(1, 0, 0, 2)
+}
+
 // Rule 6.7: where no replacement starts, what is due goes on serving.
 func TestFleetKeepsWhatItCannotReplace(t *testing.T) {
 	t.Parallel()
@@ -204,6 +234,25 @@ func TestFleetCallLimitStartsEarly(t *testing.T) {
 	}
 }
 
+// Rule 6.11: how long a start takes is learned anew with each.
+func TestFleetLearnsHowLongStartsTake(t *testing.T) {
+	t.Parallel()
+	y := limited(t, 0)
+	y.die(1)
+	y.want("launch 2")
+	y.pass(250 * time.Millisecond) // a quarter of the way from 50 ms, so 100 ms
+	y.ready(2)
+	y.want("serve 2")
+	for given := 1; given <= 90; given++ {
+		y.pass(10 * time.Millisecond)
+		y.Used(2, given, y.now)
+		y.want()
+	}
+	y.pass(10 * time.Millisecond)
+	y.Used(2, 91, y.now)
+	y.want("launch 3")
+}
+
 // Rule 6.11: MaxCalls is a bound: a worker that has been given them is retired, its
 // replacement ready or not.
 func TestFleetCallLimitIsHard(t *testing.T) {
@@ -246,4 +295,6 @@ func TestFleetLost(t *testing.T) {
 	y.ready(2)
 	y.want("serve 2")
 	y.counts(1, 0, 0, 0)
+	y.die(2)
+	y.want("launch 3")
 }

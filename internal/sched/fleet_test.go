@@ -118,6 +118,9 @@ func TestFleetShrinks(t *testing.T) {
 		t.Errorf("wakes at %d, want %d", at, want)
 	}
 	y.pass(time.Millisecond)
+	y.waiting = 1 // for something that only a busy worker has
+	y.want()
+	y.waiting = 0
 	y.want("retire 3: idle")
 	y.pass(3*time.Second - 1)
 	y.want()

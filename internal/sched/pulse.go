@@ -16,7 +16,7 @@ type Pulse struct {
 	last    int64         // when it was looked at last
 	since   int64         // the last look that found it alive
 	sign    int64         // its last sign of life
-	cpu     time.Duration // what it had used at since, or when it was stopped
+	cpu     time.Duration // what it had used at since
 	stopped bool
 }
 
@@ -30,25 +30,22 @@ func (p *Pulse) stir() time.Duration { return max(p.window/500, 15*time.Millisec
 
 // Look is called at least every quarter of the window, with the time of the worker's
 // last sign of life, the processor time that it and its children have used, and
-// whether it is stopped. known false means that these two could not be found out.
+// whether it is stopped. known false means that these two could not be found out,
+// and so nothing is held against the worker that was before the next look.
 // Looks that are further apart tell that the host did not run, and so nobody may
 // be blamed for what did not happen in between.
 func (p *Pulse) Look(now, sign int64, cpu time.Duration, stopped, known bool) (hung bool, why string) {
+	if !known {
+		*p = Pulse{window: p.window}
+		return false, ""
+	}
 	paused := !p.looked || now-p.last > int64(p.window/2)
 	continued := p.stopped && !stopped
 	used := cpu - p.cpu
 	alive := sign != p.sign || continued || !stopped && (used < 0 || used > p.stir())
-	p.looked, p.last, p.sign = true, now, sign
-	p.stopped = stopped && known
-	if !known {
-		p.since = now
-		return false, ""
-	}
-	if stopped || paused || alive {
-		p.cpu = cpu
-	}
+	p.looked, p.last, p.sign, p.stopped = true, now, sign, stopped
 	if paused || alive {
-		p.since = now
+		p.since, p.cpu = now, cpu
 	}
 	silent := time.Duration(now - p.since)
 	switch {

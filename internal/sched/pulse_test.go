@@ -15,6 +15,7 @@ import (
 //
 //	! gives a sign of life     c computes, silent      . nothing
 //	s is stopped               S stopped, and a child of it computes
+//	i does next to nothing     x nothing, and a child of it that had computed is gone
 //	? nobody can tell
 //	z the host slept for a minute before this look, in which the worker did nothing
 func TestPulse(t *testing.T) {
@@ -42,11 +43,13 @@ func TestPulse(t *testing.T) {
 		},
 		"can't be looked at":           {does: "!" + strings.Repeat("?", 100)},
 		"can't be looked at once":      {does: "!...?...!"},
-		"can't be looked at, hangs":    {does: "!..?....", hung: 8, why: "no processor time"},
+		"can't be looked at, hangs":    {does: "!..?.....", hung: 9, why: "no processor time"},
 		"the host slept":               {does: "!...z...!"},
 		"the host slept at first":      {does: "z...!"},
 		"the host slept, and it hangs": {does: "!...z....", hung: 9, why: "no processor time"},
 		"the host slept, and it stops": {does: "!sssz...s", hung: 9, why: "is stopped"},
+		"does next to nothing":         {does: "!iiii", hung: 5, why: "no processor time"},
+		"children end":                 {does: "!ccc...x...x...!"},
 		"hangs and is seen to again":   {does: "!....!..."},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +98,11 @@ func (p *patient) does(what rune) (hung bool, why string) {
 		stopped = true
 		*cpu += time.Second
 	case '?':
-		return p.Look(p.now, p.sign, 0, false, false)
+		return p.Look(p.now, p.sign, 0, true, false)
+	case 'i':
+		*cpu += 100 * time.Microsecond
+	case 'x':
+		*cpu -= 200 * time.Millisecond
 	case 'z':
 		p.now += int64(time.Minute)
 	}
@@ -110,16 +117,16 @@ func TestPulseProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newPatient()
 		var did []rune
-		for _, what := range rapid.SliceOfN(rapid.RuneFrom([]rune("!c....ssss?zS")), 1, 60).Draw(t, "does") {
+		for _, what := range rapid.SliceOfN(rapid.RuneFrom([]rune("!c...iissss?zSx")), 1, 60).Draw(t, "does") {
 			did = append(did, what)
 			hung, why := w.does(what)
 			silent := 0 // looks since the last that speaks for it
-			for i := len(did) - 1; i > 0 && strings.ContainsRune(".sS", did[i]); i-- {
-				silent++
-				if did[i] == '.' && (did[i-1] == 's' || did[i-1] == 'S') {
-					silent-- // it was continued
-					break
+			for i := len(did) - 1; i > 0 && strings.ContainsRune(".isS", did[i]); i-- {
+				stopped, before := did[i] == 's' || did[i] == 'S', did[i-1] == 's' || did[i-1] == 'S'
+				if before && !stopped || did[i-1] == '?' {
+					break // it was continued, or is seen again
 				}
+				silent++
 			}
 			if hung != (silent >= 4) || hung != (why != "") {
 				t.Fatalf("after %q: hung %v, %q; silent for %d looks", string(did), hung, why, silent)
