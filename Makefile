@@ -67,6 +67,12 @@ bench: ## the comparison with other pools, as a table and as out/bench.json (BEN
 	@mkdir -p $(OUT)
 	$(GO) run -C bench . -json $(OUT)/bench.json $(BENCHFLAGS)
 
+MATRIXFLAGS ?=
+.PHONY: matrix
+matrix: ## what each kind of crash costs procpool and the pools of CPython, as a table and as out/matrix.json (a minute)
+	@mkdir -p $(OUT)
+	$(GO) run -C bench ./matrix -json $(OUT)/matrix.json $(MATRIXFLAGS)
+
 .PHONY: microbench
 microbench: $(BIN)/benchstat ## the Benchmark functions through benchstat; OLD=file compares with an earlier run
 	@mkdir -p $(OUT)
