@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -115,8 +116,7 @@ type Config struct {
 	// memory of the process tree. Linux only.
 	MemoryLimit int64
 	// CPULimit is the processor time that a worker may use in its life, rounded up
-	// to seconds; 0 means no limit. The kernel ends a worker beyond it. Unix only,
-	// except macOS.
+	// to seconds; 0 means no limit. The kernel ends a worker beyond it. Linux only.
 	CPULimit time.Duration
 	// OpenFiles is how many descriptors a worker may have open; 0 means the
 	// host's own limit. Linux only.
@@ -203,6 +203,7 @@ const (
 	defaultCrashCount   = 64
 	defaultCrashBytes   = 256 << 20
 	maxWorkers          = 4096
+	maxConcurrency      = 1024
 	largestPayload      = 1 << 30
 )
 
@@ -253,6 +254,24 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MemoryLimit > 0 && c.MemoryLimit < leastMemory {
 		return c, fmt.Errorf("procpool: Config.MemoryLimit is %d bytes: no worker starts with less than %d", c.MemoryLimit, int64(leastMemory))
 	}
+	for _, f := range []struct {
+		name        string
+		value, most int
+	}{
+		{"Spares", c.Spares, maxWorkers}, {"Concurrency", c.Concurrency, maxConcurrency}, {"Nice", c.Nice, 19},
+	} {
+		if f.value > f.most {
+			return c, fmt.Errorf("procpool: Config.%s is %d: at most %d", f.name, f.value, f.most)
+		}
+	}
+	if err := c.honoured(); err != nil {
+		return c, err
+	}
+	for field, call := range map[string]procpool.Bound{"Initializer": c.Initializer, "Finalizer": c.Finalizer} {
+		if err := call.Err(); err != nil {
+			return c, fmt.Errorf("procpool: Config.%s can't be used: %w", field, err)
+		}
+	}
 	for _, entry := range c.Env {
 		if i := strings.IndexByte(entry, '='); i <= 0 || strings.IndexByte(entry, 0) >= 0 {
 			return c, fmt.Errorf("procpool: Config.Env has the entry %q: each is KEY=VALUE without a NUL", entry)
@@ -266,6 +285,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.CancelGrace, defaultCancelGrace)
 	setDefault(&c.StartTimeout, defaultStartTimeout)
 	setDefault(&c.MinWorkers, c.Workers)
+	if c.MinWorkers > c.Workers {
+		return c, fmt.Errorf("procpool: Config.MinWorkers is %d, more than the %d of Workers", c.MinWorkers, c.Workers)
+	}
 	setDefault(&c.GrowAfter, defaultGrowAfter)
 	setDefault(&c.IdleTimeout, defaultIdleTimeout)
 	setDefault(&c.Concurrency, 1)
@@ -280,6 +302,22 @@ func (c Config) withDefaults() (Config, error) {
 		c.Output = os.Stderr
 	}
 	return c, nil
+}
+
+// honoured returns an error for a setting that this platform can't honour.
+func (c Config) honoured() error {
+	if runtime.GOOS == "linux" {
+		return nil
+	}
+	for name, set := range map[string]bool{
+		"SoftMemoryLimit": c.SoftMemoryLimit > 0, "MaxMemoryGrowth": c.MaxMemoryGrowth > 0,
+		"CPULimit": c.CPULimit > 0, "OpenFiles": c.OpenFiles > 0, "Nice": c.Nice > 0,
+	} {
+		if set {
+			return fmt.Errorf("procpool: Config.%s can't be honoured on %s: %w", name, runtime.GOOS, errors.ErrUnsupported)
+		}
+	}
+	return nil
 }
 
 // leastMemory is below what a worker's runtime needs to say hello.

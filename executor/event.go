@@ -17,8 +17,13 @@ const (
 	// again.
 	WorkerStartFailed
 	// WorkerExited says that a worker died, idle or running a call, or was
-	// killed for a cancelled call; it is replaced.
+	// killed for a call that went on; it is replaced.
 	WorkerExited
+	// WorkerRetired says that a worker has left as it was asked to: it was
+	// replaced by another, or is no longer needed.
+	WorkerRetired
+	// FinalizerFailed says that the finalizer of a worker that leaves has failed.
+	FinalizerFailed
 )
 
 // String returns the kind in words.
@@ -30,6 +35,10 @@ func (k EventKind) String() string {
 		return "worker start failed"
 	case WorkerExited:
 		return "worker exited"
+	case WorkerRetired:
+		return "worker retired"
+	case FinalizerFailed:
+		return "finalizer failed"
 	}
 	return "invalid"
 }
@@ -45,8 +54,12 @@ type Event struct {
 	// PID is the worker's process id, 0 where it has none.
 	PID int
 	// Err is the *procpool.StartError of a start that failed, the
-	// *procpool.CrashError of an exit.
+	// *procpool.CrashError of an exit or of a retirement that ended in a kill, the
+	// error of a finalizer.
 	Err error
+	// Reason says why a worker was retired: "idle", "surplus", "calls", "age",
+	// "memory", "restart".
+	Reason string
 }
 
 func eventSink(listener func(Event)) func(sched.Event) {
@@ -60,8 +73,12 @@ func eventSink(listener func(Event)) func(sched.Event) {
 			kind = WorkerStartFailed
 		case sched.WorkerExited:
 			kind = WorkerExited
+		case sched.WorkerRetired:
+			kind = WorkerRetired
+		case sched.FinalizerFailed:
+			kind = FinalizerFailed
 		case sched.WorkerReady:
 		}
-		listener(Event{Kind: kind, Time: time.Now(), Worker: e.Worker, PID: e.PID, Err: e.Err})
+		listener(Event{Kind: kind, Time: time.Now(), Worker: e.Worker, PID: e.PID, Err: e.Err, Reason: e.Reason})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,8 @@ type core struct {
 	starts      sync.WaitGroup // launches in flight and workers not yet tidied up
 	first       chan error     // how the first start went
 	served      servedTasks
+	members     members
+	began       time.Time
 
 	closing sync.Once
 	closed  chan struct{}
@@ -55,21 +58,27 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &core{cfg: cfg, first: make(chan error, 1), closed: make(chan struct{})}
+	c := &core{cfg: cfg, first: make(chan error, 1), closed: make(chan struct{}), began: time.Now()}
 	if err := c.chooseProgram(); err != nil {
 		return nil, err
 	}
+	if c.spawner, err = proc.NewSpawnerWith(proc.SpawnerConfig{Nice: cfg.Nice}); err != nil {
+		return nil, fmt.Errorf("procpool: Config.Nice is %d: %w", cfg.Nice, err)
+	}
 	c.startCtx, c.cancelStart = context.WithCancel(context.Background())
-	c.spawner = proc.NewSpawner()
 	if !cfg.NoPolling {
 		c.poller = wire.NewPoller(-1) // as much as the machine has to spare
 	}
 	c.output = newOutput(cfg.Output)
 	c.sched = sched.New(sched.Config{
 		QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes, MaxPayload: cfg.MaxPayload,
-		CancelGrace: cfg.CancelGrace, Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent),
+		Workers: cfg.Workers, MinWorkers: cfg.MinWorkers, Spares: cfg.Spares, Concurrency: cfg.Concurrency,
+		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
+		CancelGrace: cfg.CancelGrace, RetireGrace: cfg.RetireGrace,
+		Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent),
 	})
-	c.sched.Grow(1)
+	c.watchVitals()
+	c.sched.Start()
 	select {
 	case err = <-c.first:
 	case <-ctx.Done():
@@ -82,7 +91,6 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		c.close()
 		return nil, err
 	}
-	c.sched.Grow(cfg.Workers - 1)
 	pool := &Pool{core: c}
 	runtime.AddCleanup(pool, func(c *core) { go c.abandon() }, c)
 	return pool, nil
@@ -156,6 +164,38 @@ func (p *Pool) Close() error {
 	return nil
 }
 
+// Resize changes how many workers take calls at the most, at once and without
+// waiting for anybody: workers that are too many finish the calls they run, get no
+// others, and leave. Where Config.MinWorkers was equal to Workers it stays so;
+// otherwise it becomes lower only if it has to. The error says what is wrong with
+// the number. A closed pool does nothing.
+func (p *Pool) Resize(workers int) error {
+	if workers < 1 || workers > maxWorkers {
+		return fmt.Errorf("procpool: Resize(%d): a pool has between 1 and %d workers", workers, maxWorkers)
+	}
+	c := p.core
+	least := workers
+	if c.cfg.MinWorkers < c.cfg.Workers {
+		least = min(c.cfg.MinWorkers, workers)
+	}
+	c.sched.Resize(least, workers)
+	return nil
+}
+
+// Restart has every worker of this moment replaced, one after the other, each by
+// one that is ready before it goes; no call is lost or refused for it. It blocks
+// until the last of them has ended, which may take as long as the calls that run,
+// or until ctx ends: then the error wraps its cause and the restart goes on. It
+// also returns an error when the pool is closed first.
+func (p *Pool) Restart(ctx context.Context) error {
+	select {
+	case err := <-p.core.sched.Restart():
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("procpool: not all workers have been replaced yet, the restart goes on: %w", context.Cause(ctx))
+	}
+}
+
 // Stats returns the pool's counts of the moment. It is cheap and may be called
 // often.
 func (p *Pool) Stats() Stats { return p.core.stats() }
@@ -166,13 +206,15 @@ func (c *core) shutdown(ctx context.Context) error {
 	case <-c.closed:
 		return nil
 	case <-ctx.Done():
-		running, queued := c.close()
-		return fmt.Errorf("procpool: shutdown ended before the work did; %d running and %d queued calls were given up: %w",
-			running, queued, context.Cause(ctx))
+		return givenUp(c.close(), context.Cause(ctx))
 	}
 	// The workers have nothing to do: they get the chance to leave by
 	// themselves, so that they can flush what they hold.
-	timer := time.NewTimer(leaveTime)
+	patience := leaveTime
+	if !c.cfg.Finalizer.IsZero() {
+		patience += c.cfg.FinalTimeout
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-c.sched.Stop():
@@ -183,15 +225,21 @@ func (c *core) shutdown(ctx context.Context) error {
 	return nil
 }
 
-// leaveTime is how long an idle worker that was asked to leave may take.
-const leaveTime = 2 * time.Second
+// givenUp says what a shutdown has cut short.
+func givenUp(what sched.Ended, cause error) error {
+	running := fmt.Sprintf("%d running", what.Running)
+	if len(what.Tasks) > 0 {
+		running += " (" + strings.Join(what.Tasks, ", ") + ")"
+	}
+	return fmt.Errorf("procpool: shutdown ended before the work did; %s and %d queued calls were given up: %w", running, what.Queued, cause)
+}
 
 // close ends the pool; the first to call it learns what was given up.
-func (c *core) close() (running, queued int) {
+func (c *core) close() (what sched.Ended) {
 	c.closing.Do(func() {
 		c.cancelStart()
 		var gone <-chan struct{}
-		gone, running, queued = c.sched.Kill()
+		gone, what = c.sched.Kill()
 		<-gone
 		c.starts.Wait()
 		c.spawner.Close()
@@ -200,7 +248,7 @@ func (c *core) close() (running, queued int) {
 		close(c.closed)
 	})
 	<-c.closed
-	return running, queued
+	return what
 }
 
 // abandon ends a pool that nobody holds any more, once its calls are done.

@@ -4,12 +4,15 @@ package executor
 type Stats struct {
 	// Workers live at the moment; Starting are on their way.
 	Workers, Starting int
-	// Idle workers wait for a call, Busy ones run one.
-	Idle, Busy int
+	// Idle workers wait for a call, Busy ones run one, Spares wait to take
+	// another's place, Retiring ones take no further calls.
+	Idle, Busy, Spares, Retiring int
 	// Queued calls wait for a worker, with QueuedBytes of arguments. The
 	// items of a Map that travel together count as one.
 	Queued      int
 	QueuedBytes int64
+	// Delayed calls wait until they are run again (see procpool.Retries).
+	Delayed int
 	// Running calls are in a worker's hands, those sent ahead included.
 	Running int
 
@@ -25,10 +28,14 @@ type Stats struct {
 	// Requeued counts calls that were sent to a worker, had not started, and
 	// were given to another.
 	Requeued uint64
+	// Retried counts attempts that failed and were followed by another, TimedOut
+	// those that ran longer than their Timeout.
+	Retried, TimedOut uint64
 	// Crashes counts workers that died running a call, Killed those that the
-	// pool killed because a cancelled call went on or what they answered made
-	// no sense.
-	Crashes, Killed uint64
+	// pool killed because a call that had been given up went on, because they
+	// hung, or because what they answered made no sense. Retired left as they
+	// were asked.
+	Crashes, Killed, Retired uint64
 	// Starts counts workers that became ready, StartFailures those that did
 	// not.
 	Starts, StartFailures uint64
@@ -40,10 +47,10 @@ type Stats struct {
 func (c *core) stats() Stats {
 	s := c.sched.Stats()
 	return Stats{
-		Workers: s.Workers, Starting: s.Starting, Idle: s.Idle, Busy: s.Busy,
-		Queued: s.Queued, QueuedBytes: s.QueuedBytes, Running: s.Running,
+		Workers: s.Workers, Starting: s.Starting, Idle: s.Idle, Busy: s.Busy, Spares: s.Spares, Retiring: s.Retiring,
+		Queued: s.Queued, Delayed: s.Delayed, QueuedBytes: s.QueuedBytes, Running: s.Running,
 		Submitted: s.Submitted, Refused: s.Refused, Succeeded: s.Succeeded, Failed: s.Failed,
-		Cancelled: s.Cancelled, Requeued: s.Requeued, Crashes: s.Crashes, Killed: s.Killed,
+		Cancelled: s.Cancelled, Requeued: s.Requeued, Crashes: s.Crashes, Killed: s.Killed, Retired: s.Retired, Retried: s.Retried, TimedOut: s.TimedOut,
 		Starts: s.Starts, StartFailures: s.StartFailures, OutputDropped: c.output.dropped.Load(),
 	}
 }

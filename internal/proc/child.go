@@ -40,6 +40,7 @@ type Child struct {
 	reaped bool
 	killed bool // Kill was called first
 	over   bool // the memory watcher killed it first
+	usedUp bool // the processor time that it was allowed was used up at its end
 	exit   Exit // written before done is closed
 	done   chan struct{}
 }
@@ -108,6 +109,9 @@ func (c *Child) wait() {
 	e.MaxRSS = c.guard.peak(e.MaxRSS)
 	if e.Code != 0 && !e.Killed {
 		waitFor(c.stderr.settled, settleTime)
+		e.OverCPU = c.usedUp && e.Signal != 0 && !over && !c.guard.limitHit()
+	}
+	if e.Code != 0 && !e.Killed && !e.OverCPU {
 		e.OOM = judge(e, evidence{
 			limitHit:  over || c.guard.limitHit(),
 			refused:   c.guard.refusesAt(),

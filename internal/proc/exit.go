@@ -41,13 +41,22 @@ type Exit struct {
 	User, System time.Duration
 	// OOM says whether memory was the cause.
 	OOM OOM
+	// OverCPU reports that Spec.CPULimit ended the process.
+	OverCPU bool
 	// Killed reports that Child.Kill ended the process.
 	Killed bool
 }
 
 // String returns what happened in the words of the os package, such as "exit status 3" or
-// "signal: segmentation fault".
+// "signal: segmentation fault", and whether it was for processor time, which those rarely tell.
 func (e Exit) String() string {
+	if e.OverCPU {
+		return e.status() + " (over its limit of processor time)"
+	}
+	return e.status()
+}
+
+func (e Exit) status() string {
 	switch {
 	case e.Signal != 0:
 		return "signal: " + e.Signal.String()

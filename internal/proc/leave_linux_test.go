@@ -127,7 +127,7 @@ func TestChildOutlivesTheCallersThread(t *testing.T) {
 // DESIGN 6.6: a host that is killed takes its children with it, though nobody is left to see to it.
 func TestHostIsKilled(t *testing.T) {
 	t.Parallel()
-	h, text := startReady(t, newSpawner(t), helper(t, "host"))
+	h, text := startReady(t, newSpawner(t), helper(t, "host", "sleep"))
 	pid := number(t, text)
 	killLater(t, pid)
 	if h.InGroup(pid) {

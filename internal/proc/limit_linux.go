@@ -114,14 +114,17 @@ func (g *guard) launch(start func() (*os.Process, error)) (*os.Process, error) {
 	return p, retryErr
 }
 
-// engage applies the limit to the running child.
+// engage applies the limits to the running child.
 func (g *guard) engage(c *Child) error {
+	if err := setLimits(c.pid, c.spec); err != nil {
+		return err
+	}
 	if g.limit <= 0 || g.group != nil {
 		return nil
 	}
 	if g.rlimit {
 		if err := limitData(c.pid, uint64(g.limit)+dataSlackFirst); err != nil {
-			return err
+			return fmt.Errorf("its memory (RLIMIT_DATA): %w", err)
 		}
 	}
 	g.watching = make(chan struct{})
@@ -138,7 +141,7 @@ func limitData(pid int, limit uint64) error {
 		err = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: min(old.Max, limit), Max: old.Max}, nil)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: it has ended already, which Done tells
-		return fmt.Errorf("RLIMIT_DATA was refused: %w", err)
+		return err
 	}
 	return nil
 }

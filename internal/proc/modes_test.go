@@ -31,8 +31,16 @@ func modes() map[string]func(args []string) {
 		"stdin":       func([]string) { ready(""); _, _ = io.Copy(io.Discard, os.Stdin) },
 		"print":       printAll,
 		"flood":       flood,
-		"grandchild":  func(args []string) { grandchild(args); block() },
-		"leave":       func(args []string) { grandchild(args); os.Exit(7) },
+		"grandchild":  func(args []string) { grandchild("sleep", args...); block() },
+		"leave":       func(args []string) { grandchild("sleep", args...); os.Exit(7) },
+		"busy":        func([]string) { ready(""); spin() },
+		"busyfamily":  func([]string) { grandchild("busy"); spin() },
+		"deaf":        func([]string) { signal.Ignore(); ready(""); block() },
+		"deaffamily":  func([]string) { signal.Ignore(); grandchild("deaf"); block() },
+		"openfiles":   openFiles,
+		"nice":        niceness,
+		"nicer":       nicer,
+		"burn":        burn,
 		"host":        host,
 		"bighost":     bigHost,
 		"nonblocking": func([]string) { os.Exit(nonBlocking()) },
@@ -66,6 +74,12 @@ func ready(text string) { fmt.Println("ready", text) }
 
 // block waits as good as for ever: a test that fails to end its children must not leave them for good.
 func block() { <-time.After(5 * time.Minute) }
+
+// spin uses up a processor.
+func spin() {
+	for { //nolint:revive // that is what it is for
+	}
+}
 
 func keep(m []byte) { runtime.KeepAlive(m) }
 
@@ -147,10 +161,10 @@ func startReadyHere(cmd *exec.Cmd) {
 	}
 }
 
-// grandchild starts a process that holds this one's output open and says its id; with "away" it leaves
+// grandchild starts a process that holds this one's streams open and says its id; with "away" it leaves
 // the process group first.
-func grandchild(args []string) {
-	cmd := command("sleep")
+func grandchild(mode string, args ...string) {
+	cmd := command(mode)
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 	held, err := syscall.Dup(1)
 	if err != nil {
@@ -162,23 +176,29 @@ func grandchild(args []string) {
 	ready(strconv.Itoa(cmd.Process.Pid))
 }
 
-// host is a host in a process of its own.
-func host([]string) {
+// host is a host in a process of its own, with a child in the mode of its first argument. The second is
+// the shell that runs its guardian. It says the id of the child and what the child said.
+func host(args []string) {
 	exe, err := os.Executable()
 	if err != nil {
 		fail(err)
 	}
-	c, err := proc.NewSpawner().Start(context.Background(), proc.Spec{
-		Path: exe, Env: []string{modeVar + "=sleep"},
+	s := proc.NewSpawner()
+	if len(args) > 1 {
+		s.GuardWith(args[1])
+	}
+	c, err := s.Start(context.Background(), proc.Spec{
+		Path: exe, Env: []string{modeVar + "=" + args[0], "GORACE=atexit_sleep_ms=0"},
 		Claim: func(line []byte) []byte { return line },
 	})
 	if err != nil {
 		fail(err)
 	}
-	if _, err := io.ReadAll(c.Claimed()); err != nil {
+	text, err := io.ReadAll(c.Claimed())
+	if err != nil {
 		fail(err)
 	}
-	ready(strconv.Itoa(c.PID()))
+	ready(strconv.Itoa(c.PID()) + strings.TrimPrefix(strings.TrimSpace(string(text)), "ready"))
 	block()
 }
 

@@ -15,7 +15,8 @@ func sysProcAttr(g *guard) *syscall.SysProcAttr {
 	return attr
 }
 
-// reap waits for the exit, kills the group while the process id is still the child's, and reaps.
+// reap waits for the exit, kills the group and takes it out of guard while the process id is still the
+// child's, and reaps.
 func (c *Child) reap() (*os.ProcessState, error) {
 	var waitErr error
 	for {
@@ -29,9 +30,11 @@ func (c *Child) reap() (*os.ProcessState, error) {
 	defer c.mu.Unlock()
 	if waitErr == nil {
 		c.killAllLocked()
+		c.usedUp = usedUp(c.pid, c.spec.CPULimit)
 	} else {
 		c.guard.killAll() // something else in the host reaped it: its ids may be somebody else's now
 	}
+	c.spawner.guardian.remove(c.pid)
 	state, err := c.process.Wait()
 	c.reaped = true
 	return state, err

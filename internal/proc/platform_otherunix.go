@@ -19,6 +19,7 @@ func (c *Child) reap() (*os.ProcessState, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.killAllLocked()
+	c.spawner.guardian.remove(c.pid)
 	c.reaped = true
 	return state, err
 }

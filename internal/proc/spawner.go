@@ -17,8 +17,13 @@ type Spawner struct {
 	requests chan *startRequest
 	quit     chan struct{} // closed when no child is left after Close: ends the thread's goroutine
 	gone     chan struct{} // closed when that goroutine has returned
-	thread   int           // its thread id, 0 where unknown; written before ready is closed
+	ready    chan struct{} // closed when the thread is
+	thread   int           // its id, 0 where unknown; written before ready is closed
+	err      error         // why it is not as it should be; written before ready is closed
+	cfg      SpawnerConfig
 	limits   limiter
+	guardian *guardian
+	release  sync.Once // gives the guardian back
 
 	mu     sync.Mutex
 	closed bool
@@ -38,18 +43,48 @@ type startResult struct {
 	err   error
 }
 
+// SpawnerConfig holds what all children of a Spawner have in common. The zero value asks for nothing.
+type SpawnerConfig struct {
+	// Nice is the niceness of every child, from 1, a little less processor time than others get, to 19,
+	// what others leave; 0 leaves the host's. It is in force before a child's program runs. Linux only.
+	Nice int
+}
+
 // NewSpawner returns a Spawner whose thread is running. Close ends it.
 func NewSpawner() *Spawner {
-	s := &Spawner{requests: make(chan *startRequest), quit: make(chan struct{}), gone: make(chan struct{})}
-	ready := make(chan struct{})
-	go s.run(ready)
-	<-ready
+	s := newSpawner(SpawnerConfig{})
+	<-s.ready
+	return s
+}
+
+// NewSpawnerWith is NewSpawner for a configuration that may be impossible: the error matches
+// [errors.ErrUnsupported] where the platform can't honour it, and is the system's where that refuses, as
+// it does for a niceness below the host's without a privilege.
+func NewSpawnerWith(cfg SpawnerConfig) (*Spawner, error) {
+	if cfg.Nice < 0 || cfg.Nice > 19 {
+		return nil, fmt.Errorf("a niceness of %d is outside 0 to 19: %w", cfg.Nice, os.ErrInvalid)
+	}
+	s := newSpawner(cfg)
+	<-s.ready
+	if s.err != nil {
+		s.Close()
+		return nil, s.err
+	}
+	return s, nil
+}
+
+func newSpawner(cfg SpawnerConfig) *Spawner {
+	s := &Spawner{
+		requests: make(chan *startRequest), quit: make(chan struct{}), gone: make(chan struct{}),
+		ready: make(chan struct{}), cfg: cfg, guardian: acquireGuardian(),
+	}
+	go s.run()
 	return s
 }
 
 // run locks a thread that is not the process's main one and serves starts on it until quit. The thread
 // is never unlocked, so it ends with its goroutine.
-func (s *Spawner) run(ready chan struct{}) {
+func (s *Spawner) run() {
 	runtime.LockOSThread()
 	if onMainThread() {
 		// The main thread can't end before the process does. While this goroutine holds it, another
@@ -58,19 +93,20 @@ func (s *Spawner) run(ready chan struct{}) {
 		go func() {
 			runtime.LockOSThread()
 			close(handed)
-			s.serve(ready)
+			s.serve()
 		}()
 		<-handed
 		runtime.UnlockOSThread()
 		return
 	}
-	s.serve(ready)
+	s.serve()
 }
 
-func (s *Spawner) serve(ready chan struct{}) {
+func (s *Spawner) serve() {
 	defer close(s.gone)
 	s.thread = threadID()
-	close(ready)
+	s.err = setNice(s.cfg.Nice)
+	close(s.ready)
 	for {
 		select {
 		case <-s.quit:
@@ -91,8 +127,8 @@ func (s *Spawner) serve(ready chan struct{}) {
 }
 
 // Start starts a child and blocks until its program runs or could not be started: then the error is a
-// [*StartError], or one that matches [errors.ErrUnsupported] for a memory limit that the platform
-// cannot hold. When ctx ends first, Start returns its error at once and a child that comes to be all the
+// [*StartError], or one that matches [errors.ErrUnsupported] for a limit that the platform cannot hold,
+// or says which limit was refused. When ctx ends first, Start returns its error at once and a child that comes to be all the
 // same is killed. ctx has no part in the child's life after that. After Close it returns [ErrClosed].
 func (s *Spawner) Start(ctx context.Context, spec Spec) (*Child, error) {
 	if err := ctx.Err(); err != nil {
@@ -110,7 +146,7 @@ func (s *Spawner) Start(ctx context.Context, spec Spec) (*Child, error) {
 	guard, err := s.limits.guard(spec)
 	if err != nil {
 		s.left()
-		return nil, fmt.Errorf("cannot start %q with a memory limit: %w", spec.Path, err)
+		return nil, fmt.Errorf("cannot start %q: %w", spec.Path, err)
 	}
 	return s.start(ctx, spec, guard)
 }
@@ -138,8 +174,16 @@ func (s *Spawner) start(ctx context.Context, spec Spec, guard *guard) (*Child, e
 	}
 }
 
-// Close refuses further starts and returns when the last child has been reaped and the thread is gone.
-// It kills nothing: a child that is not told to leave keeps it waiting. It may be called more than once.
+// Guarded reports whether the guardian process is there, which ends what children started when the host
+// dies of something it can't see to, such as SIGKILL. All spawners of a program share it. It comes with
+// the first child, a moment later, and goes when the last spawner is closed; one that was killed is
+// replaced. The error says why there is none, and is nil if none was needed yet; on systems without
+// process groups it matches [errors.ErrUnsupported].
+func (s *Spawner) Guarded() (bool, error) { return s.guardian.guarded() }
+
+// Close refuses further starts and returns when the last child has been reaped and the thread is gone,
+// and the guardian too unless another spawner needs it. It kills nothing else: a child that is not told
+// to leave keeps it waiting. It may be called more than once.
 func (s *Spawner) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -151,6 +195,7 @@ func (s *Spawner) Close() {
 	s.mu.Unlock()
 	<-s.gone
 	s.awaitThreadEnd()
+	s.release.Do(releaseGuardian)
 }
 
 // awaitThreadEnd waits until the kernel has let the thread go, which happens just after its goroutine
@@ -224,6 +269,7 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 		guard.release()
 		return nil, explain(spec, err)
 	}
+	s.guardian.add(process.Pid)
 	s.stay()
 	c := newChild(s, spec, guard, process, pipes)
 	err = guard.engage(c)
@@ -231,7 +277,7 @@ func (s *Spawner) spawn(spec Spec, guard *guard) (*Child, error) {
 	if err != nil {
 		s.stay()
 		go s.discard(c)
-		return nil, fmt.Errorf("cannot limit the memory of %q: %w", spec.Path, err)
+		return nil, fmt.Errorf("cannot start %q: it could not be limited in %w", spec.Path, err)
 	}
 	return c, nil
 }

@@ -1,5 +1,7 @@
 package proc
 
+import "time"
+
 // Bounds that apply where a [Spec] leaves a field zero.
 const (
 	DefaultTailBytes = 64 << 10 // a Go program's last words begin with the cause and go on with all its stacks
@@ -46,6 +48,15 @@ type Spec struct {
 	// Go programs built with a sanitizer do without RLIMIT_DATA. Either way the exit reads as OOM.
 	// Linux only: elsewhere Start fails with an error that matches errors.ErrUnsupported.
 	MemoryLimit int64
+
+	// CPULimit is the processor time that the process may use, 0 for none; its children have as much each.
+	// It is rounded up to whole seconds. At the limit the process gets SIGXCPU, of which most programs die;
+	// one that takes no notice, as Go programs do unless they ask for the signal, gets SIGKILL a second
+	// of processor time later. Exit.OverCPU tells both. Linux only, as MemoryLimit.
+	CPULimit time.Duration
+	// OpenFiles is how many files the process, and each of its children, may have open, 0 for as many as
+	// the host. More than the host's own hard limit takes a privilege. Linux only, as MemoryLimit.
+	OpenFiles uint64
 
 	// TailBytes is how much of the end of standard error is kept, DefaultTailBytes when 0.
 	TailBytes int

@@ -28,7 +28,7 @@ func (s *Scheduler) admitLocked(ctx context.Context, c *procpool.Call) error {
 			ended = true
 		}
 		s.mu.Lock()
-		granted := s.queue.leave(t)
+		granted := s.queue.quit(t)
 		if ended {
 			s.letInLocked() // what was granted, or whoever stood behind
 			items := uint64(c.Seal())
@@ -62,10 +62,7 @@ func (s *Scheduler) refusalLocked(c *procpool.Call) error {
 	if c.Slot.Cost > s.cfg.MaxPayload {
 		return s.tooLarge(c, c.Slot.Cost)
 	}
-	if len(s.workers) == 0 {
-		return s.restarts.refusal()
-	}
-	return nil
+	return s.fleet.refusal()
 }
 
 func (s *Scheduler) tooLarge(c *procpool.Call, size int64) error {

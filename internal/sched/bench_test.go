@@ -48,13 +48,13 @@ func (l *echoLink) answer() bool {
 	return len(replies) > 0
 }
 
-func (l *echoLink) Cancel(int, uint64)                  {}
-func (l *echoLink) Fence(int, uint64) (uint64, bool)    { return 1 << 62, false }
-func (l *echoLink) Unfence(int)                         {}
-func (l *echoLink) Progress(int) (a, b uint64, c int64) { return 0, 0, 0 }
-func (l *echoLink) SetHot(bool)                         {}
-func (l *echoLink) Stop()                               {}
-func (l *echoLink) Kill()                               {}
+func (l *echoLink) Cancel(int, uint64)                          {}
+func (l *echoLink) Fence(int, uint64) (uint64, bool)            { return 1 << 62, false }
+func (l *echoLink) Unfence(int)                                 {}
+func (l *echoLink) Progress(int) (a, b uint64, c time.Duration) { return 0, 0, 0 }
+func (l *echoLink) SetHot(bool)                                 {}
+func (l *echoLink) Stop()                                       {}
+func (l *echoLink) Kill(error)                                  {}
 
 func newEcho(workers int, wake bool) (*sched.Scheduler, []*echoLink) {
 	s := sched.New(sched.Config{QueueSize: 1 << 20, QueueBytes: 1 << 40, MaxPayload: 1 << 30, Launch: func(int) {}})
@@ -73,7 +73,7 @@ func newEcho(workers int, wake bool) (*sched.Scheduler, []*echoLink) {
 			}()
 		}
 		links = append(links, l)
-		s.Started(number, l, true)
+		s.Started(number, l, sched.Traits{Recorder: true})
 	}
 	return s, links
 }

@@ -1,73 +1,133 @@
 package sched
 
-import "github.com/procpool/procpool"
+import (
+	"time"
+
+	"github.com/procpool/procpool"
+)
 
 // Report is what is known of a worker that is gone.
 type Report struct {
 	// Crash holds the facts about the death, without those of a call.
 	Crash procpool.CrashError
-	// Started and Finished are the last calls that did so by the flight
+	// Lanes tells for each lane how far its calls had come by the flight
 	// recorder. PageOK is false where there is none or it makes no sense:
 	// then all that was sent had started.
-	Started, Finished uint64
-	PageOK            bool
+	Lanes  []LaneReport
+	PageOK bool
 	// Replies are those that never reached the host but were found in the
 	// recorder.
 	Replies []Reply
 }
 
-// blameLocked tells apart what a dead worker had started, which it returns as
-// failed, and what not, which it puts back into the queue. It also returns the
-// last call that had started, 0 for none.
-func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, started uint64) {
-	started, finished := r.Started, r.Finished
+// LaneReport is how far the calls of a lane had come.
+type LaneReport struct {
+	// Started and Finished are the last calls that did so.
+	Started, Finished uint64
+	// Ran is how long ago the last call had started when the worker died, 0
+	// where that is not known.
+	Ran time.Duration
+}
+
+// verdict is what the host makes of a lane of a dead worker.
+type verdict struct {
+	lane              *lane
+	started, finished uint64
+	ran               time.Duration
+}
+
+// judge decides which calls of a lane had started.
+func (l *lane) judge(r Report) verdict {
+	v := verdict{lane: l, started: l.sendEnd}
+	if !r.PageOK || !l.worker.recorder || l.index >= len(r.Lanes) {
+		return v
+	}
+	p := r.Lanes[l.index]
 	switch {
-	case !r.PageOK || !w.recorder || started > w.sendEnd || started < w.ran || finished > started:
-		started, finished = w.sendEnd, 0
-	case w.alone:
+	case p.Started > l.sendEnd || p.Started < l.ran || p.Finished > p.Started:
+		return v
+	case l.worker.alone:
 		// It has been aboard too many dead workers to be innocent.
-		started = w.sendEnd
-	case w.fenced:
+		v.finished = p.Finished
+	case l.fenced:
 		// What was fenced off has not run, even if it was about to be declined
 		// when the worker died.
-		started = min(started, w.fenceLimit)
+		v.started, v.finished = min(p.Started, l.fenceLimit), p.Finished
+	default:
+		v.started, v.finished = p.Started, p.Finished
 	}
-	suspects, victims := 0, uint64(0)
-	for seq := max(w.base, finished+1); seq <= started; seq++ {
-		if w.at(seq) != nil {
-			suspects++
+	v.ran = p.Ran
+	return v
+}
+
+// suspects counts the calls that ran in the lane.
+func (v verdict) suspects() (n int) {
+	for seq := max(v.lane.base, v.finished+1); seq <= v.started; seq++ {
+		if v.lane.at(seq) != nil {
+			n++
 		}
+	}
+	return n
+}
+
+// blameLocked tells apart what a dead worker had started, which it returns as
+// failed or to be considered for another run, and what not, which it puts back into
+// the queue. worked tells whether it had started any call.
+func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, failures []failure, worked bool) {
+	verdicts := make([]verdict, 0, len(w.lanes))
+	suspects, failed := 0, 0
+	for _, l := range w.lanes {
+		v := l.judge(r)
+		verdicts = append(verdicts, v)
+		suspects += v.suspects()
 	}
 	var unstarted []*procpool.Call
-	for seq := w.base; seq < w.next; seq++ {
-		c := w.at(seq)
-		if c == nil {
-			continue
-		}
-		if seq > started {
-			c = s.takeBackLocked(w, c, seq)
-			if seq <= w.sendEnd {
-				c.Slot.Victims++
+	for _, v := range verdicts {
+		l := v.lane
+		worked = worked || v.started >= l.first
+		for seq := l.base; seq < l.next; seq++ {
+			c := l.at(seq)
+			if c == nil {
+				continue
 			}
-			unstarted = append(unstarted, c)
-			continue
+			if seq > v.started {
+				c = s.takeBackLocked(l, c, seq)
+				if seq <= l.sendEnd {
+					c.Slot.Victims++
+				}
+				unstarted = append(unstarted, c)
+				continue
+			}
+			if c.Slot.Mark == markSent {
+				failed++
+			}
+			e := r.Crash
+			e.Task, e.Attempt, e.Finished, e.Suspects = c.Task(), int(c.Slot.Attempts)+1, seq <= v.finished, suspects
+			ran := time.Duration(0)
+			if seq == v.started {
+				ran = v.ran
+			}
+			if c.MayFailAgain() && (c.Slot.Mark == markSent || c.Slot.Mark == markAgain) {
+				failures = append(failures, s.failureLocked(l, c, seq, ran, &e, suspects > 1 && !e.Finished))
+				continue
+			}
+			if c.Slot.Mark != markRevoked {
+				s.counters.failed++
+			}
+			if ran > 0 {
+				c.NoteRun(ran)
+			}
+			crashed = append(crashed, outcome{call: c, item: int(seq - c.Slot.Seq), err: &e})
+			if l.forget(seq, c) {
+				s.overLocked(c)
+			}
 		}
-		e := r.Crash
-		e.Task, e.Attempt, e.Finished, e.Suspects = c.Task(), int(c.Slot.Attempts)+1, seq <= finished, suspects
-		crashed = append(crashed, outcome{call: c, item: int(seq - c.Slot.Seq), err: &e})
-		if c.Slot.Mark != markRevoked {
-			victims++
-		}
-		if w.forget(seq, c) {
-			s.overLocked(c)
-		}
+		clear(l.outbox)
+		l.outbox = nil
 	}
-	clear(w.outbox)
-	w.outbox = nil
 	s.requeueLocked(unstarted)
-	s.counters.failed += victims
-	if victims > 0 {
+	if failed > 0 {
 		s.counters.crashes++ // and not for a kill of ours
 	}
-	return crashed, started
+	return crashed, failures, worked
 }

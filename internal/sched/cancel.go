@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"errors"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -19,85 +20,150 @@ func (s *Scheduler) CancelCall(c *procpool.Call) {
 func (s *Scheduler) cancelLocked(c *procpool.Call) {
 	switch c.Slot.Mark {
 	case markQueued, markBack:
-		s.queue.remove(c)
+		s.displaceLocked(c)
 		s.counters.cancelled += uint64(s.sealLocked(c))
 		s.overLocked(c)
-	case markSent:
-		if w, ok := c.Slot.Owner.(*worker); ok {
-			s.revokeLocked(w, c)
+	case markDelayed:
+		s.counters.cancelled++
+		s.undelayLocked(c)
+	case markSent, markAgain:
+		if l, ok := c.Slot.Owner.(*lane); ok {
+			s.revokeLocked(l, c)
 		}
 	}
 }
 
-// revokeLocked withdraws c from w if it has not started, by the fence, so that it
+// revokeLocked withdraws c from l if it has not started, by the fence, so that it
 // never will. If it runs, its context is cancelled and the clock of its grace
 // starts; what waits behind it goes elsewhere.
-func (s *Scheduler) revokeLocked(w *worker, c *procpool.Call) {
-	first := w.firstOf(c)
+func (s *Scheduler) revokeLocked(l *lane, c *procpool.Call) {
+	first := l.firstOf(c)
 	s.counters.cancelled += endOf(c) - first + 1
+	again := c.Slot.Mark == markAgain // it was given up before
 	c.Slot.Mark = markRevoked
-	last := s.withdrawLocked(w, first-1)
-	if w.at(last) == c {
-		w.link.Cancel(lane, last)
-		w.stopGrace()
-		w.graceSeq = last
-		w.grace = time.AfterFunc(s.cfg.CancelGrace, func() { s.graceOver(w, last) })
+	if last := s.withdrawLocked(l, first-1); l.at(last) == c && !again {
+		s.startGraceLocked(l, last, rerun{})
 	}
-	s.maybeIdleLocked(w)
+	s.maybeIdleLocked(l)
 }
 
-func (w *worker) stopGrace() {
-	if w.grace != nil {
-		w.grace.Stop()
-		w.grace, w.graceSeq = nil, 0
+// startGraceLocked has a call that runs and was given up end its context, and after
+// a while its worker. Nothing is sent behind it.
+func (s *Scheduler) startGraceLocked(l *lane, seq uint64, again rerun) {
+	l.worker.link.Cancel(l.index, seq)
+	l.stopGrace()
+	l.graceSeq, l.again = seq, again
+	l.grace = time.AfterFunc(s.cfg.CancelGrace, func() { s.graceOver(l, seq) })
+}
+
+func (l *lane) stopGrace() {
+	if l.grace != nil {
+		l.grace.Stop()
+		l.grace, l.graceSeq, l.again, l.deaf = nil, 0, rerun{}, false
 	}
 }
 
-// graceOver kills the worker of a cancelled call that goes on all the same.
-func (s *Scheduler) graceOver(w *worker, seq uint64) {
+var (
+	errDeaf      = errors.New("it was killed because a call that had been given up went on")
+	errSenseless = errors.New("it was killed because what it answered made no sense")
+)
+
+// graceOver kills the worker of a given-up call that goes on all the same. Where it
+// runs other calls it is retired first, and has until they end, or RetireGrace.
+func (s *Scheduler) graceOver(l *lane, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.workers[w.number] == w && w.graceSeq == seq && w.at(seq) != nil {
-		s.killLocked(w)
+	w := l.worker
+	if s.workers[w.number] != w || l.graceSeq != seq || l.at(seq) == nil || w.dead {
+		return
+	}
+	l.deaf = true
+	if !s.othersRunLocked(w) {
+		s.killLocked(w, errDeaf)
+		return
+	}
+	if w.doom != nil {
+		return
+	}
+	w.doom = time.AfterFunc(s.cfg.RetireGrace, func() { s.doomed(w) })
+	if !w.retiring {
+		s.fleet.lost(w.number)
+		s.retireLocked(w, retireStuck)
+		s.steerLocked()
+	}
+	s.dispatchLocked()
+}
+
+// othersRunLocked reports whether a worker holds calls that have not been given up.
+func (s *Scheduler) othersRunLocked(w *worker) bool {
+	for _, l := range w.lanes {
+		if l.held > 0 && !l.deaf {
+			return true
+		}
+	}
+	return false
+}
+
+// doomed kills a retired worker whose other calls have had their time.
+func (s *Scheduler) doomed(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.workers[w.number] == w {
+		s.killLocked(w, errDeaf)
 	}
 }
 
 // killLocked kills a worker that does not do what it has to.
-func (s *Scheduler) killLocked(w *worker) {
+func (s *Scheduler) killLocked(w *worker, why error) {
 	if w.dead {
 		return
 	}
 	w.dead = true
-	s.notIdleLocked(w)
-	s.noteAheadLocked(w)
+	for _, l := range w.lanes {
+		s.notIdleLocked(l)
+		s.noteAheadLocked(l)
+	}
 	s.counters.killed++
-	w.link.Kill()
+	w.link.Kill(why)
 }
 
-// withdrawLocked keeps what w was given beyond sequence number k from starting and
+// KillWorker kills a worker for a reason of the caller's, such as that it is hung.
+// It reports false when there is no such worker any more.
+func (s *Scheduler) KillWorker(number int, why error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[number]
+	if w == nil || w.dead {
+		return false
+	}
+	s.killLocked(w, why)
+	return true
+}
+
+// withdrawLocked keeps what l was given beyond sequence number k from starting and
 // puts it back to the front of the queue. It returns the last that may have
 // started, or k if that is beyond.
-func (s *Scheduler) withdrawLocked(w *worker, k uint64) (limit uint64) {
+func (s *Scheduler) withdrawLocked(l *lane, k uint64) (limit uint64) {
 	switch {
-	case k >= w.sendEnd:
+	case k >= l.sendEnd:
 		limit = k // all beyond is still here
-	case w.fenced && k >= w.fenceAt:
-		limit = max(k, w.fenceLimit)
+	case l.fenced && k >= l.fenceAt:
+		limit = max(k, l.fenceLimit)
 	default:
-		limit = s.fenceLocked(w, k)
+		limit = s.fenceLocked(l, k)
 	}
-	w.unsend(limit)
+	l.unsend(limit)
 	var back []*procpool.Call
-	for seq := max(limit+1, w.base); seq < w.next; seq++ {
-		c := w.at(seq)
-		if c == nil || seq > w.sent && seq <= w.sendEnd {
+	for seq := max(limit+1, l.base); seq < l.next; seq++ {
+		c := l.at(seq)
+		if c == nil || seq > l.sent && seq <= l.sendEnd {
 			// What is being sent at this moment can't be touched: the
 			// worker declines it when it arrives.
 			continue
 		}
-		back = append(back, s.takeBackLocked(w, c, seq))
+		back = append(back, s.takeBackLocked(l, c, seq))
 	}
-	s.noteAheadLocked(w)
+	s.noteAheadLocked(l)
 	s.requeueLocked(back)
 	return limit
 }
@@ -105,29 +171,30 @@ func (s *Scheduler) withdrawLocked(w *worker, k uint64) (limit uint64) {
 // fenceLocked raises the fence behind sequence number k, before which something
 // was sent, and returns the last that may have started. Without a recorder that
 // is all that was sent.
-func (s *Scheduler) fenceLocked(w *worker, k uint64) (limit uint64) {
+func (s *Scheduler) fenceLocked(l *lane, k uint64) (limit uint64) {
+	w := l.worker
 	if !w.recorder {
-		return w.sendEnd
+		return l.sendEnd
 	}
-	started, ok := w.link.Fence(lane, k)
-	if !ok || started > w.sendEnd || started < w.ran {
+	started, ok := w.link.Fence(l.index, k)
+	if !ok || started > l.sendEnd || started < l.ran {
 		// A page that makes no sense means that all had started. The worker
 		// is of no more use, nor would its fence be.
 		w.recorder = false
-		s.killLocked(w)
-		return w.sendEnd
+		s.killLocked(w, errSenseless)
+		return l.sendEnd
 	}
 	limit = max(k, started)
-	if w.fenced {
+	if l.fenced {
 		// What the fence before this one took back can't have started: it is
 		// about to be declined.
-		limit = min(limit, w.fenceLimit)
+		limit = min(limit, l.fenceLimit)
 	}
-	w.fenceAt, w.fenceLimit, w.fenceEnd = k, limit, w.sendEnd
-	w.fenced = w.fenceEnd > max(limit, w.answered)
-	if !w.fenced {
-		w.link.Unfence(lane)
-		w.strays++ // the worker may have met the fence all the same
+	l.fenceAt, l.fenceLimit, l.fenceEnd = k, limit, l.sendEnd
+	l.fenced = l.fenceEnd > max(limit, l.answered)
+	if !l.fenced {
+		w.link.Unfence(l.index)
+		l.strays++ // the worker may have met the fence all the same
 	}
 	return limit
 }

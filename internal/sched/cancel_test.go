@@ -251,7 +251,7 @@ func TestCancelInFlight(t *testing.T) {
 		gate := make(chan struct{})
 		fs := h.submit("a", "b", "c")
 		l := h.prepare(func(l *script) { l.gate = gate })
-		go h.Started(l.number, l, true)
+		go h.Started(l.number, l, sched.Traits{Recorder: true})
 		synctest.Wait()
 		fs[1].Cancel()
 		h.check()

@@ -80,10 +80,10 @@ func TestCrashReplies(t *testing.T) {
 func TestCrashWithoutPage(t *testing.T) {
 	for name, lie := range map[string]func(*sched.Report){
 		"no page":                     func(r *sched.Report) { r.PageOK = false },
-		"started what was not sent":   func(r *sched.Report) { r.Started = 5 },
-		"started less than was run":   func(r *sched.Report) { r.Started, r.Finished = 0, 0 },
-		"finished more than started":  func(r *sched.Report) { r.Finished = 3 },
-		"a number that fits no queue": func(r *sched.Report) { r.Started, r.Finished = 1<<63, 1<<62 },
+		"started what was not sent":   func(r *sched.Report) { r.Lanes[0].Started = 5 },
+		"started less than was run":   func(r *sched.Report) { r.Lanes[0].Started, r.Lanes[0].Finished = 0, 0 },
+		"finished more than started":  func(r *sched.Report) { r.Lanes[0].Finished = 3 },
+		"a number that fits no queue": func(r *sched.Report) { r.Lanes[0].Started, r.Lanes[0].Finished = 1<<63, 1<<62 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCrashWithoutPage(t *testing.T) {
 				gate := make(chan struct{})
 				l := h.prepare(func(l *script) { l.gate = gate })
 				fs := h.submit("a", "b", "c")
-				go h.Started(l.number, l, true)
+				go h.Started(l.number, l, sched.Traits{Recorder: true})
 				synctest.Wait()
 				l.mu.Lock()
 				l.started, l.finished = 2, 1
@@ -160,7 +160,7 @@ func TestCrashWhileDeclining(t *testing.T) {
 		gate := make(chan struct{})
 		l := h.prepare(func(l *script) { l.gate = gate })
 		fs := h.submit("a", "b", "c")
-		go h.Started(l.number, l, true)
+		go h.Started(l.number, l, sched.Traits{Recorder: true})
 		synctest.Wait()
 		fs[1].Cancel() // all are in flight
 		close(gate)

@@ -10,67 +10,112 @@ import (
 // that call travels alone, in case it kills by merely being received.
 const suspectAfter = 3
 
-// overrunTick is how often the scheduler looks whether a call takes longer than
-// expected and holds up what was sent behind it.
-const overrunTick = 2 * time.Millisecond
-
-// dispatchLocked gives queued calls to idle workers, the most recently used
-// first: it is still awake, its caches are warm, and the others may sleep on. It
-// lets go of the lock while it sends.
+// dispatchLocked gives calls that wait to idle lanes, and has the fleet asked if
+// that is of interest to it. It lets go of the lock while it sends.
 func (s *Scheduler) dispatchLocked() {
-	for s.queue.head != nil && len(s.idle) > 0 {
-		w := s.idle[len(s.idle)-1]
-		s.notIdleLocked(w)
-		if s.feedLocked(w) {
-			s.pumpLocked(w)
-			continue
-		}
-		refused := s.queue.head != nil // or else what waited was over already
-		s.maybeIdleLocked(w)
-		if refused {
-			break
-		}
+	s.feedIdleLocked()
+	if s.fleet.stale {
+		s.steerLocked()
+		s.feedIdleLocked()
 	}
 	s.letInLocked()
 }
 
-// feedLocked assigns to w what it has room for; it reports whether that was
+func (s *Scheduler) feedIdleLocked() {
+	for again := true; again; {
+		var refused []*lane
+		for l := s.idleLaneLocked(); l != nil; l = s.idleLaneLocked() {
+			s.notIdleLocked(l)
+			if !s.feedLocked(l) {
+				refused = append(refused, l)
+				continue
+			}
+			if l.worker.own.count > 0 {
+				s.wanted = append(s.wanted, l.worker)
+			}
+			s.pumpLocked(l)
+		}
+		// What waited may have been over already; then an idle lane may take
+		// work from a busy one.
+		again = len(refused) > 0 && s.queue.first() == nil
+		for _, l := range refused {
+			s.maybeIdleLocked(l)
+		}
+		again = again && s.queue.first() != nil
+	}
+}
+
+// idleLaneLocked returns an idle lane for which there may be work, nil when there
+// is none. Calls that wait for a worker of their own come first. Of several lanes
+// the one that was used last is taken: it is still awake, its caches are warm, and
+// the others may sleep on. Where workers run several calls, the worker with the
+// fewest is, so that the death of one hurts few.
+func (s *Scheduler) idleLaneLocked() *lane {
+	for len(s.wanted) > 0 {
+		w := s.wanted[len(s.wanted)-1]
+		s.wanted = s.wanted[:len(s.wanted)-1]
+		if w.own.count == 0 {
+			continue
+		}
+		for _, l := range w.lanes {
+			if l.isIdle {
+				return l
+			}
+		}
+	}
+	if len(s.idle) == 0 || s.queue.first() == nil {
+		return nil
+	}
+	best := s.idle[len(s.idle)-1]
+	if best.worker.held == 0 {
+		return best
+	}
+	for i := len(s.idle) - 2; i >= 0; i-- {
+		if l := s.idle[i]; l.worker.held < best.worker.held {
+			best = l
+		}
+	}
+	return best
+}
+
+// feedLocked assigns to a lane what it has room for; it reports whether that was
 // anything.
-func (s *Scheduler) feedLocked(w *worker) bool {
-	c := s.queue.head
+func (s *Scheduler) feedLocked(l *lane) bool {
+	w := l.worker
+	c := s.nextLocked(w)
 	if c == nil {
 		return false
 	}
 	now := s.now()
 	// The others get work too where there is enough to be worth their waking.
-	share := (s.queue.n + len(s.workers) - 1) / max(len(s.workers), 1)
+	share := (s.queue.n + s.lanes - 1) / max(s.lanes, 1)
 	fed := 0
-	for ; c != nil; c = s.queue.head {
-		if fed >= share && w.load >= worthSharing {
+	for ; c != nil; c = s.nextLocked(w) {
+		if fed >= share && l.load >= worthSharing {
 			break
 		}
 		f, _ := c.Slot.Group.(*function)
-		n := w.room(c, f)
+		n := l.room(c, f)
 		if n == 0 {
 			break
 		}
-		s.queue.remove(c)
+		s.displaceLocked(c)
 		if items := s.cutLocked(c, f, n); items > 0 {
-			s.assignLocked(w, c, f, items, now)
+			s.assignLocked(l, c, f, items, now)
 			fed++
 		}
 	}
 	if fed == 0 {
 		return false
 	}
-	s.notIdleLocked(w)
-	s.noteAheadLocked(w)
+	s.notIdleLocked(l)
+	s.noteAheadLocked(l)
 	return true
 }
 
-// cutLocked makes a call that was taken from the queue ready for a worker that
-// has room for n of its items: it seals it and puts what is over back. It returns
-// how many items are left to run, 0 when the call is over.
+// cutLocked makes a call that was taken from the queue ready for a lane that has
+// room for n of its items: it seals it and puts what is over back. It returns how
+// many items are left to run, 0 when the call is over.
 func (s *Scheduler) cutLocked(c *procpool.Call, f *function, n int) int {
 	items := s.sealLocked(c)
 	if c.Finished() {
@@ -134,25 +179,39 @@ func (s *Scheduler) fittingLocked(c *procpool.Call) int {
 
 // putBackRestLocked puts the items of c from n on back to the front of the queue.
 func (s *Scheduler) putBackRestLocked(c *procpool.Call, n int) {
-	s.queue.pushFront(s.splitLocked(c, n))
+	s.placeLocked(s.splitLocked(c, n), markBack, (*lines).pushFront)
 }
 
-// shareLocked returns how many of a pack's items one worker may take, so that the
+// shareLocked returns how many of a pack's items one lane may take, so that the
 // others get some where there is enough to be worth their waking.
 func (s *Scheduler) shareLocked(f *function, items int) int {
-	workers := len(s.workers)
-	if f.slow == 0 || s.queue.n >= workers {
+	if f.slow == 0 || s.queue.n >= s.lanes {
 		return items
 	}
-	return max((items+workers-1)/workers, int(worthSharing/f.slow), 1)
+	return max((items+s.lanes-1)/max(s.lanes, 1), int(worthSharing/f.slow), 1)
 }
 
-func (s *Scheduler) assignLocked(w *worker, c *procpool.Call, f *function, items int, now int64) {
-	w.put(c, items, f.predicted())
-	c.Slot.Mark, c.Slot.Owner = markSent, w
+func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items int, now int64) {
+	w := l.worker
+	l.put(c, items, f.predicted())
+	c.Slot.Mark, c.Slot.Owner = markSent, l
 	c.Note(w.number, w.pid, int(c.Slot.Attempts)+1, time.Duration(now-c.Slot.Stamp))
-	w.outbox = append(w.outbox, c)
-	w.alone = c.Slot.Victims >= suspectAfter
+	l.outbox = append(l.outbox, c)
+	if c.Key() != "" && s.keys[c.Key()] == nil {
+		s.bindLocked(w, c)
+	}
+	if c.Timeout() > 0 {
+		s.watchTimeLocked(l, now+int64(c.Timeout()))
+	}
+	if suspect(c) {
+		w.alone = true
+		for _, other := range w.lanes {
+			s.notIdleLocked(other)
+		}
+	}
+	if w.given += items; w.limit > 0 {
+		s.fleet.used(w.number, w.given, now)
+	}
 	if hot := f.slow > 0 && f.slow <= hotBelow; hot != w.hot {
 		w.hot = hot
 		w.link.SetHot(hot)
@@ -169,89 +228,4 @@ func (s *Scheduler) splitLocked(c *procpool.Call, n int) *procpool.Call {
 		wt.link(rest)
 	}
 	return rest
-}
-
-// maybeIdleLocked counts w as idle if it is, and finds it something to do.
-func (s *Scheduler) maybeIdleLocked(w *worker) {
-	if w.held > 0 || w.fenced || w.isIdle || w.dead || s.ended {
-		return
-	}
-	w.alone = false
-	w.isIdle = true
-	s.idle = append(s.idle, w)
-	if s.queue.head == nil && s.ahead > 0 {
-		s.stealLocked()
-	}
-}
-
-func (s *Scheduler) notIdleLocked(w *worker) {
-	if !w.isIdle {
-		return
-	}
-	w.isIdle = false
-	for i := len(s.idle) - 1; i >= 0; i-- {
-		if s.idle[i] == w {
-			s.idle = append(s.idle[:i], s.idle[i+1:]...)
-			return
-		}
-	}
-}
-
-// stealLocked takes back what the busiest worker was sent ahead, since another
-// idles. Its head stays: it is about to start, if it has not.
-func (s *Scheduler) stealLocked() {
-	var from *worker
-	for _, w := range s.workers {
-		if w.isAhead && !w.fenced && !w.dead && w.load >= worthSharing && (from == nil || w.load > from.load) {
-			from = w
-		}
-	}
-	if from != nil {
-		started, _, _ := from.link.Progress(lane)
-		s.withdrawLocked(from, max(started, from.base))
-	}
-}
-
-// noteAheadLocked keeps count of the workers that hold more than they run, and
-// the timer going while there are any.
-func (s *Scheduler) noteAheadLocked(w *worker) {
-	ahead := w.held > 1 && !w.dead
-	if ahead == w.isAhead {
-		return
-	}
-	w.isAhead = ahead
-	if !ahead {
-		s.ahead--
-		return
-	}
-	s.ahead++
-	if s.overrun == nil && !s.ended {
-		s.overrun = time.AfterFunc(overrunTick, s.checkOverruns)
-	}
-}
-
-// checkOverruns withdraws what waits behind a call that has run since the last
-// look.
-func (s *Scheduler) checkOverruns() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.overrun = nil
-	if s.ended {
-		return
-	}
-	for _, w := range s.workers {
-		if !w.isAhead || w.fenced {
-			continue
-		}
-		started, _, _ := w.link.Progress(lane)
-		if started != w.tickSeq || started < w.base {
-			w.tickSeq = started
-			continue
-		}
-		s.withdrawLocked(w, started)
-	}
-	s.dispatchLocked()
-	if s.ahead > 0 && s.overrun == nil && !s.ended {
-		s.overrun = time.AfterFunc(overrunTick, s.checkOverruns)
-	}
 }

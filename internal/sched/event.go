@@ -8,6 +8,8 @@ const (
 	WorkerReady EventKind = iota
 	WorkerStartFailed
 	WorkerExited
+	WorkerRetired
+	FinalizerFailed
 )
 
 // Event is something that happened to a worker.
@@ -15,7 +17,8 @@ type Event struct {
 	Kind   EventKind
 	Worker int
 	PID    int
-	Err    error // a *procpool.CrashError for WorkerExited
+	Err    error  // a *procpool.CrashError for WorkerExited
+	Reason string // why a worker was retired
 }
 
 // eventQueue hands events to their listener one at a time and in order, on a
@@ -35,6 +38,13 @@ func (s *Scheduler) eventLocked(e Event) {
 		q.heard = make(chan struct{})
 		go s.tellEvents()
 	}
+}
+
+// Tell has an event heard that somebody else noticed.
+func (s *Scheduler) Tell(e Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eventLocked(e)
 }
 
 func (s *Scheduler) tellEvents() {

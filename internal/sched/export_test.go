@@ -75,7 +75,17 @@ func (s *Scheduler) Functions() int {
 func (s *Scheduler) Failures() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.restarts.failures
+	return s.fleet.restarts.failures
+}
+
+// Grow has n more workers, and launches them at once.
+func (s *Scheduler) Grow(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.began, s.fleet.began = true, true
+	s.fleet.resize(s.fleet.cfg.Min+n, s.fleet.cfg.Max+n)
+	s.steerLocked()
+	s.dispatchLocked()
 }
 
 // Check recounts everything that the scheduler keeps count of and returns an
@@ -89,55 +99,74 @@ func (s *Scheduler) Check() error {
 			errs = append(errs, fmt.Errorf("%s is %v, want %v", what, got, want))
 		}
 	}
-	n, bytes := 0, int64(0)
-	var prev *procpool.Call
-	for c := s.queue.head; c != nil; c = c.Slot.Next {
-		n++
-		bytes += c.Slot.Cost
-		want("a queued call's predecessor", c.Slot.Prev, prev)
-		if c.Slot.Mark != markQueued && c.Slot.Mark != markBack {
-			errs = append(errs, fmt.Errorf("a queued call has mark %d", c.Slot.Mark))
+	n, bytes := s.checkLines("the queue", &s.queue.lines, nil, want)
+	ahead, lanes := 0, 0
+	for number, w := range s.workers {
+		own, ownBytes := s.checkLines(fmt.Sprintf("worker %d's own queue", number), &w.own, w, want)
+		n, bytes = n+own, bytes+ownBytes
+		if !w.spare && !w.retiring {
+			lanes += len(w.lanes)
 		}
-		prev = c
+		held, keys := 0, 0
+		for _, l := range w.lanes {
+			errs = append(errs, l.check()...)
+			held += l.held
+			if l.isAhead {
+				ahead++
+			}
+			idle := 0
+			for _, i := range s.idle {
+				if i == l {
+					idle++
+				}
+			}
+			want(fmt.Sprintf("worker %d in the idle list", number), idle == 1, l.isIdle)
+			c := s.queue.first()
+			if w.own.count > 0 {
+				c = w.own.first()
+			}
+			if l.isIdle && c != nil && (!suspect(c) || w.held == 0) {
+				errs = append(errs, fmt.Errorf("worker %d idles while calls wait", number))
+			}
+			if !l.isIdle && !l.fenced && l.held == 0 && w.takes() && !s.ended {
+				errs = append(errs, fmt.Errorf("worker %d has nothing to do and is not idle", number))
+			}
+		}
+		want("worker.held", w.held, held)
+		for b := w.keys.root.next; b != nil && b != &w.keys.root; b = b.next {
+			keys++
+			want("a key's binding", s.keys[b.key], b)
+		}
+		want("worker.keys", w.keys.n, keys)
+		if w.retiring && !w.leaving && w.held == 0 && !w.fenced() && !w.dead && !s.ended {
+			errs = append(errs, fmt.Errorf("worker %d was not asked to leave", number))
+		}
 	}
-	want("queue.tail", s.queue.tail, prev)
+	for _, l := range s.idle {
+		want("an idle lane's worker", s.workers[l.worker.number], l.worker)
+	}
 	want("queue.n", s.queue.n, n)
 	want("queue.bytes", s.queue.bytes, bytes)
+	want("lanes", s.lanes, lanes)
 	if len(s.queue.turns) > 0 && s.roomLocked(s.queue.turns[0].cost) {
 		errs = append(errs, errors.New("a submitter waits although there is room"))
 	}
 	if s.queue.granted == 0 {
 		want("the bytes granted to nobody", s.queue.grantedBytes, int64(0))
 	}
-	ahead := 0
-	for number, w := range s.workers {
-		errs = append(errs, w.check(number)...)
-		if w.isAhead {
-			ahead++
-		}
-		idle := 0
-		for _, i := range s.idle {
-			if i == w {
-				idle++
-			}
-		}
-		want(fmt.Sprintf("worker %d in the idle list", number), idle == 1, w.isIdle)
-		if w.isIdle && s.queue.head != nil {
-			errs = append(errs, fmt.Errorf("worker %d idles while calls wait", number))
-		}
-		if !w.isIdle && !w.dead && !w.fenced && w.held == 0 && !s.ended {
-			errs = append(errs, fmt.Errorf("worker %d has nothing to do and is not idle", number))
+	waits := 0
+	for _, d := range s.delays.all {
+		if d.call.Slot.Mark == markDelayed {
+			waits++
 		}
 	}
-	for _, w := range s.idle {
-		want("an idle worker", s.workers[w.number], w)
-	}
+	want("delays.n", s.delays.n, waits)
 	want("ahead", s.ahead, ahead)
 	if ahead > 0 && s.overrun == nil && !s.ended {
 		errs = append(errs, errors.New("nobody looks for overruns"))
 	}
-	if s.owed > 0 && s.retry == nil && s.starting == 0 {
-		errs = append(errs, fmt.Errorf("%d workers are owed and nobody will launch them", s.owed))
+	if counts := s.fleet.counts(); s.began && !s.ended && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 {
+		errs = append(errs, fmt.Errorf("%d workers are owed and nobody will launch them", counts.owed))
 	}
 	for done, w := range s.watches.byDone {
 		want("a watch's place", done, w.done)
@@ -153,10 +182,32 @@ func (s *Scheduler) Check() error {
 	return errors.Join(errs...)
 }
 
-func (w *worker) check(number int) (errs []error) {
+// checkLines recounts the calls that wait in some lines, for w or for anybody.
+func (s *Scheduler) checkLines(name string, q *lines, w *worker, want func(what string, got, want any)) (n int, bytes int64) {
+	for _, l := range q.all {
+		var prev *procpool.Call
+		for c := l.head; c != nil; c = c.Slot.Next {
+			n++
+			bytes += c.Slot.Cost
+			want(name+": a call's predecessor", c.Slot.Prev, prev)
+			want(name+": a call's priority", c.Priority(), l.priority)
+			want(name+": a call's mark", c.Slot.Mark == markQueued || c.Slot.Mark == markBack, true)
+			if w != nil {
+				want(name+": a call's owner", c.Slot.Owner, any(w))
+			}
+			prev = c
+		}
+		want(name+": the tail", l.tail, prev)
+	}
+	want(name+": count", q.count, n)
+	return n, bytes
+}
+
+func (l *lane) check() (errs []error) {
+	w, number := l.worker, l.worker.number
 	held, bytes, load := 0, int64(0), time.Duration(0)
-	for seq := w.base; seq < w.next; seq++ {
-		c := w.at(seq)
+	for seq := l.base; seq < l.next; seq++ {
+		c := l.at(seq)
 		if c == nil {
 			continue
 		}
@@ -165,30 +216,30 @@ func (w *worker) check(number int) (errs []error) {
 		if seq == endOf(c) {
 			bytes += c.Slot.Cost
 		}
-		if c.Slot.Owner != any(w) || c.Slot.Mark != markSent && c.Slot.Mark != markRevoked {
+		if c.Slot.Owner != any(l) || c.Slot.Mark != markSent && c.Slot.Mark != markRevoked && c.Slot.Mark != markAgain {
 			errs = append(errs, fmt.Errorf("worker %d: call %d has mark %d", number, seq, c.Slot.Mark))
 		}
 		if seq < c.Slot.Seq || seq > endOf(c) {
 			errs = append(errs, fmt.Errorf("worker %d: call %d covers %d to %d", number, seq, c.Slot.Seq, endOf(c)))
 		}
 	}
-	if w.held != held || w.bytes != bytes || w.load != load {
-		errs = append(errs, fmt.Errorf("worker %d: held %d, bytes %d, load %v; want %d, %d, %v", number, w.held, w.bytes, w.load, held, bytes, load))
+	if l.held != held || l.bytes != bytes || l.load != load {
+		errs = append(errs, fmt.Errorf("worker %d: held %d, bytes %d, load %v; want %d, %d, %v", number, l.held, l.bytes, l.load, held, bytes, load))
 	}
-	if w.isAhead != (held > 1 && !w.dead) {
-		errs = append(errs, fmt.Errorf("worker %d holds %d and isAhead is %v", number, held, w.isAhead))
+	if l.isAhead != (held > 1 && !w.dead) {
+		errs = append(errs, fmt.Errorf("worker %d holds %d and isAhead is %v", number, held, l.isAhead))
 	}
-	if w.graceSeq != 0 && w.at(w.graceSeq) == nil {
+	if l.graceSeq != 0 && l.at(l.graceSeq) == nil {
 		errs = append(errs, fmt.Errorf("worker %d has a grace timer for an answered call", number))
 	}
-	if !w.sending && len(w.outbox) > 0 && !w.dead {
-		errs = append(errs, fmt.Errorf("worker %d has %d calls that nobody sends", number, len(w.outbox)))
+	if !l.sending && len(l.outbox) > 0 && !w.dead {
+		errs = append(errs, fmt.Errorf("worker %d has %d calls that nobody sends", number, len(l.outbox)))
 	}
-	if w.sent > w.sendEnd || !w.sending && w.sent != w.sendEnd {
-		errs = append(errs, fmt.Errorf("worker %d: sent %d, sendEnd %d", number, w.sent, w.sendEnd))
+	if l.sent > l.sendEnd || !l.sending && l.sent != l.sendEnd {
+		errs = append(errs, fmt.Errorf("worker %d: sent %d, sendEnd %d", number, l.sent, l.sendEnd))
 	}
-	for _, c := range w.outbox {
-		if c.Slot.Seq <= w.sendEnd {
+	for _, c := range l.outbox {
+		if c.Slot.Seq <= l.sendEnd {
 			errs = append(errs, fmt.Errorf("worker %d: call %d is in the outbox and was sent", number, c.Slot.Seq))
 		}
 	}

@@ -206,7 +206,7 @@ func TestFenceDuringSend(t *testing.T) {
 		h.Grow(1)
 		gate := make(chan struct{})
 		first := h.prepare(func(l *script) { l.gate = gate })
-		go h.Started(first.number, first, true)
+		go h.Started(first.number, first, sched.Traits{Recorder: true})
 		synctest.Wait()
 		second := h.grow() // idle: fences the first
 		if saw := first.saw(); saw.fence == noFence {
@@ -249,7 +249,7 @@ func TestBackInOrder(t *testing.T) {
 				fs = append(fs, h.submit(fmt.Sprintf("%s%d", text, i))...)
 				pass(time.Microsecond)
 			}
-			go h.Started(l.number, l, true)
+			go h.Started(l.number, l, sched.Traits{Recorder: true})
 			synctest.Wait()
 			cancelled = append(cancelled, fs[0])
 		}

@@ -22,42 +22,23 @@ func (s *Scheduler) SetServed(names []string) {
 	s.served = true
 }
 
-// Grow launches n workers.
-func (s *Scheduler) Grow(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for range n {
-		s.launchLocked()
-	}
-}
-
-func (s *Scheduler) launchLocked() {
-	if s.ended {
-		return
-	}
-	s.numbers++
-	s.starting++
-	s.cfg.Launch(s.numbers)
-}
-
 // Started says that a launched worker is ready. Each such worker is later
 // reported to Exited.
-func (s *Scheduler) Started(number int, link Link, recorder bool) {
+func (s *Scheduler) Started(number int, link Link, t Traits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.starting--
-	w := newWorker(number, link, recorder, s.now())
+	now := s.now()
+	w := newWorker(number, link, t, now)
 	s.workers[number] = w
 	s.counters.starts++
 	s.eventLocked(Event{Kind: WorkerReady, Worker: number, PID: w.pid})
+	w.limit = s.fleet.ready(number, now)
 	if s.ended {
-		link.Kill()
+		link.Kill(nil)
 		return
 	}
-	if s.retry == nil {
-		s.launchOwedLocked(s.owed)
-	}
-	s.maybeIdleLocked(w)
+	s.steerLocked()
 	s.dispatchLocked()
 }
 
@@ -69,66 +50,51 @@ func (s *Scheduler) StartFailed(number int, err error) {
 	s.starting--
 	s.counters.startFailures++
 	s.eventLocked(Event{Kind: WorkerStartFailed, Worker: number, Err: err})
-	refused := s.retryLocked(number, err)
+	s.fleet.failed(number, s.now(), err)
+	refused, refusal := s.refuseLocked()
+	s.steerLocked()
 	s.telling.Add(1)
 	s.mu.Unlock()
-	finishAll(refused, err)
+	finishAll(refused, refusal)
 	s.told()
 	s.checkGone()
 }
 
-// retryLocked plans the next attempt after the failed start of a worker. It
-// returns the calls that are to be refused for it.
-func (s *Scheduler) retryLocked(number int, err error) (refused []*procpool.Call) {
-	if s.ended {
-		return nil
+// refuseLocked takes what waits out of the queue when no worker is left to run it,
+// and none could be started for a while.
+func (s *Scheduler) refuseLocked() (refused []*procpool.Call, refusal error) {
+	if refusal = s.fleet.refusal(); refusal == nil || s.ended {
+		return nil, nil
 	}
-	delay := s.restarts.failed(number, s.numbers, err)
-	s.owed++
-	if s.retry == nil {
-		s.retry = time.AfterFunc(delay, s.retryNow)
-	}
-	if s.restarts.refusal() == nil || len(s.workers) > 0 {
-		return nil
+	for _, w := range s.workers {
+		if w.held > 0 {
+			return nil, nil // it retires, and may yet leave calls behind
+		}
 	}
 	refused = s.emptyQueueLocked()
 	s.queue.disperse()
-	return refused
-}
-
-// retryNow launches the workers that are owed; once patience has ended, a single
-// one, and the others when that has started.
-func (s *Scheduler) retryNow() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.retry = nil
-	if s.restarts.refusal() != nil {
-		s.launchOwedLocked(min(s.owed, 1))
-	} else {
-		s.launchOwedLocked(s.owed)
-	}
-}
-
-func (s *Scheduler) launchOwedLocked(n int) {
-	s.owed -= n
-	for range n {
-		s.launchLocked()
-	}
+	return refused, refusal
 }
 
 // emptyQueueLocked takes all that waits out of the queue, to be refused.
 func (s *Scheduler) emptyQueueLocked() (calls []*procpool.Call) {
-	for c := s.queue.head; c != nil; c = s.queue.head {
-		s.queue.remove(c)
-		items := uint64(s.sealLocked(c))
-		s.overLocked(c)
-		if c.Finished() {
-			s.counters.cancelled += items
-			continue
+	take := func(q *lines) {
+		for c := q.first(); c != nil; c = q.first() {
+			s.displaceLocked(c)
+			items := uint64(s.sealLocked(c))
+			s.overLocked(c)
+			if c.Finished() {
+				s.counters.cancelled += items
+				continue
+			}
+			s.counters.refused += items
+			calls = append(calls, c)
 		}
-		s.counters.refused += items
-		calls = append(calls, c)
 	}
+	for _, w := range s.workers {
+		take(&w.own)
+	}
+	take(&s.queue.lines)
 	return calls
 }
 
@@ -139,9 +105,10 @@ func finishAll(calls []*procpool.Call, err error) {
 }
 
 // Exited says that a worker is gone, for whatever reason. Calls it had started
-// fail; those it had not go elsewhere; another worker is launched. It is called
-// once for each worker, when Replies can't be called any more, and blocks until a
-// Send in progress has returned.
+// fail, or are run again where they may; those it had not go elsewhere; another
+// worker is launched where one is missing. It is called once for each worker, when
+// Replies can't be called any more, and blocks until a Send in progress has
+// returned.
 func (s *Scheduler) Exited(number int, r Report) {
 	s.mu.Lock()
 	w := s.workers[number]
@@ -150,150 +117,78 @@ func (s *Scheduler) Exited(number int, r Report) {
 		return
 	}
 	w.dead = true
-	s.notIdleLocked(w)
-	s.awaitSendLocked(w)
-	s.settleLocked(w, r.Replies, true)
-	crashed, started := s.blameLocked(w, r)
-	delete(s.workers, number)
-	w.stopGrace()
-	var (
-		refused []*procpool.Call
-		early   error
-	)
-	death := r.Crash
-	if !s.ended {
-		s.eventLocked(Event{Kind: WorkerExited, Worker: number, PID: death.PID, Err: &death})
-		switch {
-		case started > 0 || time.Duration(s.now()-w.born) >= settled:
-			s.restarts.proved() // a crash is not punished
-			s.launchLocked()
-		default:
-			early = &procpool.StartError{
-				Reason:   fmt.Sprintf("workers die before they start their first call (%s)", death.Reason),
-				ExitCode: death.ExitCode, Output: death.Stderr,
-			}
-			refused = s.retryLocked(number, early)
-		}
+	for _, l := range w.lanes {
+		s.notIdleLocked(l)
+		s.awaitSendLocked(l)
 	}
-	s.telling.Add(1)
+	s.settleLocked(w, r.Replies, true)
+	crashed, failures, worked := s.blameLocked(w, r)
+	failures = append(w.failures, failures...)
+	w.failures = nil
+	delete(s.workers, number)
+	if !w.spare && !w.retiring {
+		s.lanes -= len(w.lanes)
+	}
+	w.stopTimers()
+	s.releaseKeysLocked(w)
+	refused, refusal := s.mournLocked(w, r.Crash, worked || w.worked)
+	s.telling.Add(2)
 	s.dispatchLocked()
 	s.mu.Unlock()
 	w.tell()
 	for _, o := range crashed {
+		s.reportCrash(o.call, o.item, o.err)
 		o.call.FinishItem(o.item, nil, o.err)
 	}
-	finishAll(refused, early)
+	for _, f := range failures {
+		s.reportCrash(f.call, 0, f.attempt.Err)
+	}
+	finishAll(refused, refusal)
 	s.told()
+	if len(failures) > 0 {
+		go s.consider(failures)
+	} else {
+		s.told()
+	}
 	s.checkGone()
 }
 
-// Drain refuses new calls and returns a channel that is closed once all others
-// have ended.
-func (s *Scheduler) Drain() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.draining.Store(true)
-	s.queue.disperse()
-	s.checkDrainedLocked()
-	return s.drained
+// reportCrash tells of a crash that a call was running in, before the call hears of
+// it.
+func (s *Scheduler) reportCrash(c *procpool.Call, item int, err error) {
+	if crash, ok := err.(*procpool.CrashError); ok && s.cfg.OnCrash != nil { //nolint:errorlint // it was made here
+		s.cfg.OnCrash(c, item, crash)
+	}
 }
 
-func (s *Scheduler) checkDrainedLocked() {
-	if !s.closed || s.queue.head != nil || s.telling.Load() > 0 {
-		return
+// mournLocked tells of a worker's end and sees to its replacement. It returns the
+// calls that are to be refused because no worker is left, and why.
+func (s *Scheduler) mournLocked(w *worker, death procpool.CrashError, worked bool) (refused []*procpool.Call, refusal error) {
+	if s.ended {
+		s.fleet.gone(w.number, s.now(), false, nil)
+		return nil, nil
 	}
-	for _, w := range s.workers {
-		if w.held > 0 {
-			return
+	event := Event{Kind: WorkerExited, Worker: w.number, PID: death.PID, Err: &death}
+	if w.leaving {
+		s.counters.retired++
+		event.Kind, event.Reason = WorkerRetired, w.why.String()
+		if death.ExitCode == 0 {
+			event.Err = nil
 		}
 	}
-	select {
-	case <-s.drained:
-	default:
-		close(s.drained)
-	}
-}
-
-// Kill ends everything: calls that have not ended fail with ErrClosed, workers
-// are killed, none is launched. The channel is closed when the last worker is
-// gone. It returns how many calls it ended, running and queued.
-func (s *Scheduler) Kill() (gone <-chan struct{}, running, queued int) {
-	s.mu.Lock()
-	s.endLocked()
-	waiting := s.emptyQueueLocked()
-	for _, c := range waiting {
-		queued += c.Items()
-	}
-	for _, w := range s.workers {
-		running += s.refuseHeldLocked(w)
-		w.stopGrace()
-		w.link.Kill()
-	}
-	s.telling.Add(1)
-	s.mu.Unlock()
-	finishAll(waiting, procpool.ErrClosed)
-	s.told()
-	s.checkGone()
-	return s.gone, running, queued
-}
-
-// Stop asks the workers, which have nothing to do any more, to leave, and starts
-// none. The channel is closed when the last is gone.
-func (s *Scheduler) Stop() (gone <-chan struct{}) {
-	s.mu.Lock()
-	s.endLocked()
-	for _, w := range s.workers {
-		w.link.Stop()
-	}
-	s.mu.Unlock()
-	s.checkGone()
-	return s.gone
-}
-
-// endLocked refuses calls from now on and sees to it that no timer starts
-// anything any more.
-func (s *Scheduler) endLocked() {
-	s.closed, s.ended = true, true
-	s.draining.Store(true)
-	if s.retry != nil {
-		s.retry.Stop()
-	}
-	if s.overrun != nil {
-		s.overrun.Stop()
-	}
-	s.queue.disperse()
-}
-
-// refuseHeldLocked gives the calls that w holds their outcome, and returns how
-// many it were. It does so under the lock: without it they could be split.
-func (s *Scheduler) refuseHeldLocked(w *worker) (n int) {
-	for seq := w.base; seq < w.next; seq++ {
-		c := w.at(seq)
-		if c == nil || c.Slot.Mark == markRevoked {
-			continue
-		}
-		items := endOf(c) - seq + 1
-		c.Slot.Mark = markRevoked
-		if c.Finish(nil, procpool.ErrClosed) {
-			s.counters.refused += items
-			n += int(items)
-		} else {
-			s.counters.cancelled += items
+	s.eventLocked(event)
+	early := !w.leaving && !worked && time.Duration(s.now()-w.born) < settled
+	var err error
+	if early {
+		err = &procpool.StartError{
+			Reason:   fmt.Sprintf("workers die before they start their first call (%s)", death.Reason),
+			ExitCode: death.ExitCode, Output: death.Stderr,
 		}
 	}
-	return n
-}
-
-func (s *Scheduler) checkGone() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended || len(s.workers) > 0 || s.starting > 0 || s.telling.Load() > 0 {
-		return
+	s.fleet.gone(w.number, s.now(), early, err)
+	if early {
+		refused, refusal = s.refuseLocked()
 	}
-	select {
-	case <-s.gone:
-	default:
-		close(s.gone)
-	}
+	s.steerLocked()
+	return refused, refusal
 }

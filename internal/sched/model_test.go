@@ -135,7 +135,7 @@ func (w *world) launch(number int) {
 		w.mu.Lock()
 		w.workers[number] = m
 		w.mu.Unlock()
-		w.s.Started(number, m, m.recorder)
+		w.s.Started(number, m, sched.Traits{Recorder: m.recorder})
 		close(m.registered)
 	})
 }
@@ -440,7 +440,7 @@ func playRound(t *testing.T, seed uint64) {
 		w.close(func() { <-w.s.Drain() })
 	}
 	var gone <-chan struct{}
-	w.close(func() { gone, _, _ = w.s.Kill() })
+	w.close(func() { gone, _ = w.s.Kill() })
 	<-gone
 	submitters.Wait()
 	close(stop)

@@ -141,7 +141,7 @@ func (m *modelWorker) Unfence(int) {
 	m.fence = noFence
 }
 
-func (m *modelWorker) Progress(int) (started, finished uint64, at int64) {
+func (m *modelWorker) Progress(int) (started, finished uint64, ran time.Duration) {
 	if !m.recorder {
 		return 0, 0, 0
 	}
@@ -152,8 +152,8 @@ func (m *modelWorker) Progress(int) (started, finished uint64, at int64) {
 
 func (m *modelWorker) SetHot(bool) {}
 
-func (m *modelWorker) Stop() { m.die() }
-func (m *modelWorker) Kill() { m.die() }
+func (m *modelWorker) Stop()      { m.die() }
+func (m *modelWorker) Kill(error) { m.die() }
 
 // die freezes the page: nothing starts, finishes or is handed over from now on.
 func (m *modelWorker) die() {
@@ -347,8 +347,8 @@ func (m *modelWorker) supervise() {
 	rng := m.w.rand()
 	m.w.mu.Lock()
 	r := sched.Report{
-		Crash:   procpool.CrashError{Worker: m.number, PID: m.PID(), Reason: "the model killed it"},
-		Started: m.started, Finished: m.finished, PageOK: m.recorder && rng.Float64() >= m.w.badPage,
+		Crash: procpool.CrashError{Worker: m.number, PID: m.PID(), Reason: "the model killed it"},
+		Lanes: []sched.LaneReport{{Started: m.started, Finished: m.finished}}, PageOK: m.recorder && rng.Float64() >= m.w.badPage,
 	}
 	if m.recorder {
 		r.Replies = slices.DeleteFunc(slices.Clone(m.journal), func(sched.Reply) bool { return rng.IntN(10) == 0 })

@@ -6,18 +6,137 @@ import (
 	"github.com/procpool/procpool"
 )
 
-// queue is the calls that wait for a worker, in order, and the submitters that
-// wait for room in it. The scheduler's lock guards it.
+// queue is the calls that wait for a worker, and the submitters that wait for room
+// in it. The scheduler's lock guards it.
 type queue struct {
-	head, tail *procpool.Call
-	n          int   // calls; a pack counts once
-	bytes      int64 // of their payloads
+	lines       // the calls that any worker may take
+	n     int   // calls, those that wait for a worker of their own included; a pack counts once
+	bytes int64 // of their payloads
 
 	turns []*turn // blocked submitters, the first first
 	// granted and grantedBytes are the room that belongs to submitters who
 	// were let in and have not come yet.
 	granted      int
 	grantedBytes int64
+}
+
+// lines are calls that wait, one line for each priority, the highest first. Empty
+// lines stay: there are few priorities.
+type lines struct {
+	all   []*line
+	count int
+}
+
+// line is the calls of one priority in the order of their submission.
+type line struct {
+	priority   int
+	head, tail *procpool.Call
+}
+
+// first returns the call whose turn it is, nil when none waits.
+func (q *lines) first() *procpool.Call {
+	for _, l := range q.all {
+		if l.head != nil {
+			return l.head
+		}
+	}
+	return nil
+}
+
+// oldest returns when the call came that was submitted first of all that wait, 0
+// when none does.
+func (q *lines) oldest() (stamp int64) {
+	for _, l := range q.all {
+		if l.head != nil && (stamp == 0 || l.head.Slot.Stamp < stamp) {
+			stamp = l.head.Slot.Stamp
+		}
+	}
+	return stamp
+}
+
+func (q *lines) line(priority int) *line {
+	for i, l := range q.all {
+		if l.priority == priority {
+			return l
+		}
+		if l.priority < priority {
+			q.all = slices.Insert(q.all, i, &line{priority: priority})
+			return q.all[i]
+		}
+	}
+	q.all = append(q.all, &line{priority: priority})
+	return q.all[len(q.all)-1]
+}
+
+// pushBack appends a call.
+func (q *lines) pushBack(c *procpool.Call) {
+	l := q.line(c.Priority())
+	l.insert(l.tail, c)
+	q.count++
+}
+
+// pushFront puts a call before all others of its priority.
+func (q *lines) pushFront(c *procpool.Call) {
+	q.line(c.Priority()).insert(nil, c)
+	q.count++
+}
+
+// put puts a call that was given out among the others in the order in which they
+// were submitted. That is at the front, or nearly.
+func (q *lines) put(c *procpool.Call) {
+	l := q.line(c.Priority())
+	var after *procpool.Call
+	for next := l.head; next != nil && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
+		after = next
+	}
+	l.insert(after, c)
+	q.count++
+}
+
+// remove takes a call out.
+func (q *lines) remove(c *procpool.Call) {
+	l := q.line(c.Priority())
+	prev, next := c.Slot.Prev, c.Slot.Next
+	if prev == nil {
+		l.head = next
+	} else {
+		prev.Slot.Next = next
+	}
+	if next == nil {
+		l.tail = prev
+	} else {
+		next.Slot.Prev = prev
+	}
+	c.Slot.Prev, c.Slot.Next = nil, nil
+	q.count--
+}
+
+// insert puts a call behind another, or first.
+func (l *line) insert(after, c *procpool.Call) {
+	next := l.head
+	if after != nil {
+		next = after.Slot.Next
+		after.Slot.Next = c
+	} else {
+		l.head = c
+	}
+	if next != nil {
+		next.Slot.Prev = c
+	} else {
+		l.tail = c
+	}
+	c.Slot.Prev, c.Slot.Next = after, next
+}
+
+// add counts a call that has come into the queue, leave one that has gone.
+func (q *queue) add(c *procpool.Call) {
+	q.n++
+	q.bytes += c.Slot.Cost
+}
+
+func (q *queue) leave(c *procpool.Call) {
+	q.n--
+	q.bytes -= c.Slot.Cost
 }
 
 // turn is a submitter's place in the line for room.
@@ -27,70 +146,6 @@ type turn struct {
 	granted bool
 }
 
-// pushBack appends a call that was submitted.
-func (q *queue) pushBack(c *procpool.Call) {
-	c.Slot.Mark, c.Slot.Owner = markQueued, nil
-	c.Slot.Prev, c.Slot.Next = q.tail, nil
-	if q.tail == nil {
-		q.head = c
-	} else {
-		q.tail.Slot.Next = c
-	}
-	q.tail = c
-	q.n++
-	q.bytes += c.Slot.Cost
-}
-
-// pushFront puts the rest of the call that was first back.
-func (q *queue) pushFront(c *procpool.Call) { q.insert(nil, c) }
-
-// putBack puts a call back that was given out, among the others in the order in
-// which they were submitted. That is at the front, or nearly.
-func (q *queue) putBack(c *procpool.Call) {
-	var after *procpool.Call
-	for next := q.head; next != nil && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
-		after = next
-	}
-	q.insert(after, c)
-}
-
-// insert puts a call, which is sealed, behind another, or first.
-func (q *queue) insert(after, c *procpool.Call) {
-	next := q.head
-	if after != nil {
-		next = after.Slot.Next
-		after.Slot.Next = c
-	} else {
-		q.head = c
-	}
-	if next != nil {
-		next.Slot.Prev = c
-	} else {
-		q.tail = c
-	}
-	c.Slot.Mark, c.Slot.Owner = markBack, nil
-	c.Slot.Prev, c.Slot.Next = after, next
-	q.n++
-	q.bytes += c.Slot.Cost
-}
-
-func (q *queue) remove(c *procpool.Call) {
-	prev, next := c.Slot.Prev, c.Slot.Next
-	if prev == nil {
-		q.head = next
-	} else {
-		prev.Slot.Next = next
-	}
-	if next == nil {
-		q.tail = prev
-	} else {
-		next.Slot.Prev = prev
-	}
-	c.Slot.Prev, c.Slot.Next = nil, nil
-	q.n--
-	q.bytes -= c.Slot.Cost
-}
-
 // wait puts a submitter at the end of the line.
 func (q *queue) wait(cost int64) *turn {
 	t := &turn{ready: make(chan struct{}), cost: cost}
@@ -98,9 +153,9 @@ func (q *queue) wait(cost int64) *turn {
 	return t
 }
 
-// leave takes a submitter out of the line and reports whether it was let in; the
+// quit takes a submitter out of the line and reports whether it was let in; the
 // room it was granted is free again, to be used at once.
-func (q *queue) leave(t *turn) (granted bool) {
+func (q *queue) quit(t *turn) (granted bool) {
 	if t.granted {
 		q.granted--
 		q.grantedBytes -= t.cost

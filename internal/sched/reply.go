@@ -17,8 +17,9 @@ const (
 )
 
 // Reply is a worker's answer to one call, or to one item of a pack. The answers
-// of a worker come in the order of its calls, one for each.
+// of a lane come in the order of its calls, one for each.
 type Reply struct {
+	Lane uint32
 	Seq  uint64
 	Kind Kind
 	Data []byte
@@ -45,19 +46,39 @@ func (s *Scheduler) Replies(number int, replies []Reply) bool {
 		return true
 	}
 	sane := s.settleLocked(w, replies, false)
+	failures := s.takeFailuresLocked(w)
 	s.telling.Add(1)
 	if !sane {
-		s.killLocked(w)
+		s.killLocked(w, errSenseless)
 	}
-	if s.queue.head != nil && s.feedLocked(w) {
-		s.pumpLocked(w)
+	for _, l := range w.lanes {
+		if s.feedLocked(l) {
+			s.pumpLocked(l)
+		}
+		s.maybeIdleLocked(l)
 	}
-	s.maybeIdleLocked(w)
+	if w.doom != nil && !s.othersRunLocked(w) {
+		s.killLocked(w, errDeaf)
+	}
 	s.dispatchLocked()
 	s.mu.Unlock()
 	w.tell()
 	s.told()
+	if failures != nil {
+		go s.consider(failures)
+	}
 	return sane
+}
+
+// takeFailuresLocked returns what settling has left to consider. What is not nil is
+// counted in telling.
+func (s *Scheduler) takeFailuresLocked(w *worker) []failure {
+	failures := w.failures
+	w.failures = nil
+	if failures != nil {
+		s.telling.Add(1)
+	}
+	return failures
 }
 
 // settleLocked books the answers; the outcomes wait in w.finishing. Those that
@@ -70,40 +91,46 @@ func (s *Scheduler) settleLocked(w *worker, replies []Reply, recovered bool) (sa
 			s.counters.senseless++
 		}
 	}
-	s.noteAheadLocked(w)
+	for _, l := range w.lanes {
+		s.noteAheadLocked(l)
+	}
 	return sane
 }
 
 // settleOneLocked books one answer. It reports false, and books nothing, when the
 // answer makes no sense.
 func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
-	// base is the first call without an answer, unless that is still to be
-	// sent: an answer must not skip it.
-	if r.Seq <= w.answered || r.Seq > w.sendEnd || r.Seq > w.base && !recovered {
+	if int64(r.Lane) >= int64(len(w.lanes)) {
 		return false
 	}
-	c := w.at(r.Seq)
+	l := w.lanes[r.Lane]
+	// base is the first call without an answer, unless that is still to be
+	// sent: an answer must not skip it.
+	if r.Seq <= l.answered || r.Seq > l.sendEnd || r.Seq > l.base && !recovered {
+		return false
+	}
+	c := l.at(r.Seq)
 	switch {
 	case r.Kind == Declined:
-		if c != nil && !w.mayDecline(c, r.Seq) {
+		if c != nil && !l.mayDecline(c, r.Seq) {
 			return false
 		}
 		if c != nil {
-			s.requeueLocked([]*procpool.Call{s.takeBackLocked(w, c, r.Seq)})
+			s.requeueLocked([]*procpool.Call{s.takeBackLocked(l, c, r.Seq)})
 		}
 	case c == nil:
 		return false // it ran what was taken back
 	default:
-		w.finishing = append(w.finishing, s.answerLocked(w, c, r))
+		s.answerLocked(l, c, r)
 	}
-	w.answered = r.Seq
-	if r.Seq == w.graceSeq {
-		w.stopGrace()
+	l.answered = r.Seq
+	if r.Seq == l.graceSeq {
+		l.stopGrace()
 	}
-	if w.fenced && r.Seq >= w.fenceEnd {
-		w.fenced = false
+	if l.fenced && r.Seq >= l.fenceEnd {
+		l.fenced = false
 		if !w.dead {
-			w.link.Unfence(lane)
+			w.link.Unfence(l.index)
 		}
 	}
 	return true
@@ -113,8 +140,8 @@ func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
 // is in its way, or its future is over, or it met a fence that was lifted at once,
 // which happens to one call for each. Behind a pack's item only the fence keeps
 // the others from running.
-func (w *worker) mayDecline(c *procpool.Call, seq uint64) bool {
-	if w.fenced && seq > w.fenceAt {
+func (l *lane) mayDecline(c *procpool.Call, seq uint64) bool {
+	if l.fenced && seq > l.fenceAt {
 		return true
 	}
 	if seq != endOf(c) {
@@ -123,15 +150,25 @@ func (w *worker) mayDecline(c *procpool.Call, seq uint64) bool {
 	if c.Finished() {
 		return true
 	}
-	w.strays--
-	return w.strays >= 0
+	l.strays--
+	return l.strays >= 0
 }
 
-func (s *Scheduler) answerLocked(w *worker, c *procpool.Call, r *Reply) outcome {
-	if w.ran == 0 {
-		s.restarts.proved()
+// answerLocked books the outcome of a call that ran.
+func (s *Scheduler) answerLocked(l *lane, c *procpool.Call, r *Reply) {
+	w := l.worker
+	if !w.worked {
+		w.worked = true
+		s.fleet.proved(w.number)
 	}
-	w.ran = r.Seq
+	l.ran = r.Seq
+	if f, ok := c.Slot.Group.(*function); ok {
+		f.observe(r.Run)
+	}
+	if r.Kind == Failed && (c.Slot.Mark == markAgain || c.Slot.Mark == markSent && c.MayFailAgain()) {
+		w.failures = append(w.failures, s.failureLocked(l, c, r.Seq, r.Run, r.Err, false))
+		return
+	}
 	if c.Slot.Mark != markRevoked {
 		if r.Kind == Failed {
 			s.counters.failed++
@@ -140,14 +177,11 @@ func (s *Scheduler) answerLocked(w *worker, c *procpool.Call, r *Reply) outcome 
 		}
 	}
 	item := int(r.Seq - c.Slot.Seq)
-	if w.forget(r.Seq, c) {
+	if l.forget(r.Seq, c) {
 		s.overLocked(c)
 	}
 	c.NoteRun(r.Run)
-	if f, ok := c.Slot.Group.(*function); ok {
-		f.observe(r.Run)
-	}
-	return outcome{c, item, r.Data, r.Err}
+	w.finishing = append(w.finishing, outcome{c, item, r.Data, r.Err})
 }
 
 // tell gives the outcomes to their futures. It runs without the lock, on the
@@ -168,6 +202,7 @@ func (s *Scheduler) told() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.checkDrainedLocked()
+		s.checkGoneLocked()
 	}
 }
 
@@ -177,12 +212,13 @@ func (s *Scheduler) overLocked(c *procpool.Call) {
 	s.unwatchLocked(c)
 }
 
-// takeBackLocked takes the items of c from sequence number seq on off w's
+// takeBackLocked takes the items of c from sequence number seq on off the lane's
 // account, and returns them as a call.
-func (s *Scheduler) takeBackLocked(w *worker, c *procpool.Call, seq uint64) *procpool.Call {
+func (s *Scheduler) takeBackLocked(l *lane, c *procpool.Call, seq uint64) *procpool.Call {
 	for q, end := seq, endOf(c); q <= end; q++ {
-		if w.at(q) == c {
-			w.forget(q, c)
+		if l.at(q) == c {
+			l.forget(q, c)
+			l.worker.given--
 		}
 	}
 	if seq == c.Slot.Seq {
@@ -190,8 +226,8 @@ func (s *Scheduler) takeBackLocked(w *worker, c *procpool.Call, seq uint64) *pro
 		return c
 	}
 	rest := s.splitLocked(c, int(seq-c.Slot.Seq))
-	if w.at(seq-1) == c {
-		w.bytes += c.Slot.Cost
+	if l.at(seq-1) == c {
+		l.bytes += c.Slot.Cost
 	} else {
 		s.overLocked(c) // the part that stays was answered before
 	}
@@ -203,14 +239,15 @@ func (s *Scheduler) takeBackLocked(w *worker, c *procpool.Call, seq uint64) *pro
 func (s *Scheduler) requeueLocked(calls []*procpool.Call) {
 	for i := len(calls) - 1; i >= 0; i-- {
 		c := calls[i]
-		if !c.Finished() {
+		switch {
+		case !c.Finished():
 			s.counters.requeued += uint64(c.Items())
-			s.queue.putBack(c)
-			continue
+			s.placeLocked(c, markBack, (*lines).put)
+		default:
+			if c.Slot.Mark != markRevoked {
+				s.counters.cancelled += uint64(c.Items())
+			}
+			s.overLocked(c)
 		}
-		if c.Slot.Mark != markRevoked {
-			s.counters.cancelled += uint64(c.Items())
-		}
-		s.overLocked(c)
 	}
 }

@@ -137,17 +137,19 @@ func TestProbe(t *testing.T) {
 			h.fail(errStart)
 		}
 		pass(sched.LongestDelay)
-		h.start()
+		first := h.start()
+		if n := h.pending(); n != 0 {
+			t.Errorf("%d workers follow one that has not shown that it can work", n)
+		}
+		f := h.submit("a")[0]
+		first.answer(time.Microsecond, "a")
+		wantResult(t, f, "a")
 		if n := h.pending(); n != workers-1 {
 			t.Errorf("%d workers follow the first, want %d", n, workers-1)
 		}
-		var last *script
 		for range workers - 1 {
-			last = h.start()
+			h.start()
 		}
-		f := h.submit("a")[0]
-		last.answer(time.Microsecond, "a")
-		wantResult(t, f, "a")
 		if st := h.Stats(); st.Workers != workers || st.Starting != 0 {
 			t.Errorf("%+v", st)
 		}
@@ -171,7 +173,7 @@ func TestHelloAndGone(t *testing.T) {
 			if i == sched.Patience-1 {
 				l.exited = true
 				f = h.call(t.Context(), "a")
-				h.Exited(l.number, sched.Report{PageOK: true, Crash: procpool.CrashError{ExitCode: 3, Reason: "exit status 3", Stderr: "no licence"}})
+				h.Exited(l.number, sched.Report{PageOK: true, Lanes: make([]sched.LaneReport, 1), Crash: procpool.CrashError{ExitCode: 3, Reason: "exit status 3", Stderr: "no licence"}})
 			} else {
 				l.die()
 			}

@@ -17,8 +17,15 @@ type Config struct {
 	// MaxPayload bounds one argument, in bytes.
 	MaxPayload int64
 	// CancelGrace is how long a cancelled call may go on before its worker is
-	// killed.
-	CancelGrace time.Duration
+	// killed; RetireGrace is how long the other calls of that worker have then.
+	CancelGrace, RetireGrace time.Duration
+	// Workers and MinWorkers are how many workers take calls, Spares how many
+	// are ready beside them, Concurrency how many calls each runs at once.
+	Workers, MinWorkers, Spares, Concurrency int
+	// GrowAfter, IdleTimeout, MaxCalls and MaxAge are as in the pool's Config.
+	GrowAfter, IdleTimeout time.Duration
+	MaxCalls               int
+	MaxAge                 time.Duration
 	// Launch starts a worker in the background, which is then reported with
 	// Started or StartFailed. It must not block nor call back.
 	Launch func(number int)
@@ -28,6 +35,10 @@ type Config struct {
 	// OnEvent hears what happens to workers; nil for nobody. It is called
 	// without locks held, one event at a time, and must not block for long.
 	OnEvent func(Event)
+	// OnCrash hears of each call that was running in a worker that died, before
+	// the call does; nil for nobody. It is called without locks held, by several
+	// goroutines at once.
+	OnCrash func(c *procpool.Call, item int, e *procpool.CrashError)
 }
 
 // A Link is a live worker. wire.Worker is one. Its methods are called until
@@ -49,15 +60,17 @@ type Link interface {
 	Fence(lane int, k uint64) (started uint64, ok bool)
 	// Unfence lifts the fence.
 	Unfence(lane int)
-	// Progress returns how far the worker has come, and when, in nanoseconds
-	// of a clock of the link's, it started its last call.
-	Progress(lane int) (started, finished uint64, startedAt int64)
+	// Progress returns how far the worker has come, and how long ago it
+	// started its last call.
+	Progress(lane int) (started, finished uint64, ran time.Duration)
 	// SetHot says whether short calls are in flight, for which it is worth
 	// polling.
 	SetHot(hot bool)
-	// Stop asks the worker to leave; Kill kills it. Neither blocks.
+	// Stop asks the worker, which holds no calls, to leave, and sees to it that
+	// it does within a bounded time. Kill kills it; why is for its report, nil
+	// for no reason worth telling. Neither blocks.
 	Stop()
-	Kill()
+	Kill(why error)
 }
 
 // A Scheduler is the pool's mind. Its methods may be called from any goroutine.
@@ -67,19 +80,26 @@ type Scheduler struct {
 
 	mu        sync.Mutex
 	queue     queue
+	delays    delays
 	functions map[string]*function
 	lastFn    *function
 	served    bool // the served tasks are known
 	watches   watches
+	keys      map[string]*binding
+	fleet     *fleet
 	workers   map[int]*worker
-	idle      []*worker // the most recently used last
-	numbers   int       // worker numbers given out
+	lanes     int       // of workers that take calls
+	idle      []*lane   // the most recently used last
+	wanted    []*worker // those for which calls came that wait for them alone
 	starting  int       // workers that were launched and not heard of
-	owed      int       // workers to be launched once retry fires, or one starts
-	retry     *time.Timer
-	restarts  restarts
-	ahead     int // workers that hold calls they have not started
+	ahead     int       // lanes that hold calls they have not started
 	overrun   *time.Timer
+	steer     *time.Timer // asks the fleet
+	steerAt   int64       // when it is going to, 0 for not at all
+	steering  bool        // the fleet's orders are being carried out
+	elastic   bool        // workers come and go with the load
+	tickets   []ticket
+	began     bool // Start was called
 	closed    bool // takes no more calls
 	ended     bool // starts no more workers and feeds none
 	drained   chan struct{}
@@ -94,22 +114,29 @@ type Scheduler struct {
 	draining atomic.Bool
 }
 
-// lane is the only lane so far: one call at a time in each worker.
-const lane = 0
-
 // The states of a call in Slot.Mark.
 const (
 	markNone    = iota
 	markQueued  // in the queue as it was submitted; a pack may still grow
 	markBack    // in the queue again; a pack is sealed and its items are counted
-	markSent    // assigned to the worker in Slot.Owner, sent or about to be
+	markSent    // assigned to the lane in Slot.Owner, sent or about to be
 	markRevoked // as markSent, but its future has its outcome already
+	markAgain   // as markSent, but it ran too long and is to be run again
+	markPending // its attempt failed, and it is being decided what follows
+	markDelayed // waits for its next attempt
 	markOver    // answered, dropped or refused
 )
 
-// New returns a Scheduler that has no worker yet; [Scheduler.Grow] starts them.
+// New returns a Scheduler that has no worker yet; [Scheduler.Start] starts them.
 func New(cfg Config) *Scheduler {
+	cfg.Concurrency = max(cfg.Concurrency, 1)
 	s := &Scheduler{
+		fleet: newFleet(fleetConfig{
+			Min: cfg.MinWorkers, Max: cfg.Workers, Spares: cfg.Spares, GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout,
+			MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
+		}),
+		elastic:   cfg.MinWorkers < cfg.Workers,
+		keys:      make(map[string]*binding),
 		cfg:       cfg,
 		epoch:     time.Now(),
 		functions: make(map[string]*function),
@@ -148,9 +175,12 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 	if ctx.Done() != nil {
 		s.watchLocked(ctx, c)
 	}
-	s.queue.pushBack(c)
+	s.placeLocked(c, markQueued, (*lines).pushBack)
 	if len(s.idle) > 0 {
 		s.dispatchLocked()
+	}
+	if s.elastic && s.queue.count > 0 {
+		s.growSoonLocked(c.Slot.Stamp)
 	}
 	s.mu.Unlock()
 }
@@ -163,9 +193,9 @@ func (s *Scheduler) InspectCall(c *procpool.Call) procpool.CallInfo {
 		return c.Record(procpool.Done)
 	}
 	switch c.Slot.Mark {
-	case markSent:
-		w, _ := c.Slot.Owner.(*worker)
-		if started, _, _ := w.link.Progress(lane); started >= c.Slot.Seq || !w.recorder {
+	case markSent, markAgain:
+		l, _ := c.Slot.Owner.(*lane)
+		if started, _, _ := l.worker.link.Progress(l.index); started >= c.Slot.Seq || !l.worker.recorder {
 			return c.Record(procpool.Started)
 		}
 	case markOver:
@@ -180,7 +210,8 @@ func (s *Scheduler) InspectCall(c *procpool.Call) procpool.CallInfo {
 	return info
 }
 
-// Running returns the name of the task that a worker runs at the moment, if any.
+// Running returns the name of the task that a worker runs at the moment, if any; of
+// several, the one of the lowest lane.
 func (s *Scheduler) Running(number int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,9 +219,11 @@ func (s *Scheduler) Running(number int) string {
 	if w == nil || w.held == 0 {
 		return ""
 	}
-	started, _, _ := w.link.Progress(lane)
-	if c := w.at(max(started, w.base)); c != nil {
-		return c.Task()
+	for _, l := range w.lanes {
+		started, _, _ := w.link.Progress(l.index)
+		if c := l.at(max(started, l.base)); c != nil {
+			return c.Task()
+		}
 	}
 	return ""
 }

@@ -69,7 +69,7 @@ func (h *host) TakesPacks() bool { return true }
 // end kills what is left and checks that nothing is.
 func (h *host) end() {
 	h.check()
-	gone, _, _ := h.Kill()
+	gone, _ := h.Scheduler.Kill()
 	h.mu.Lock()
 	launched, scripts := h.launched, h.scripts
 	h.launched = nil
@@ -90,6 +90,12 @@ func (h *host) end() {
 	if n, ok := h.Watches(); !ok {
 		h.t.Errorf("in the end %d contexts are watched", n)
 	}
+}
+
+// Kill is the scheduler's, with the calls that it ended counted.
+func (h *host) Kill() (gone <-chan struct{}, running, queued int) {
+	gone, what := h.Scheduler.Kill()
+	return gone, what.Running, what.Queued
 }
 
 func (h *host) check() {
@@ -127,7 +133,7 @@ func (h *host) start() *script { return h.startWith(nil) }
 func (h *host) startWith(change func(*script)) *script {
 	h.t.Helper()
 	l := h.prepare(change)
-	h.Started(l.number, l, l.recorder)
+	h.Started(l.number, l, sched.Traits{Recorder: l.recorder})
 	h.check()
 	return l
 }
@@ -203,6 +209,7 @@ type script struct {
 type tally struct {
 	fence             uint64
 	started, finished uint64
+	startedAt         time.Time
 	cancels           []uint64
 	fences, unfences  int
 	kills, stops      int
@@ -268,10 +275,10 @@ func (l *script) Unfence(int) {
 	l.unfences++
 }
 
-func (l *script) Progress(int) (started, finished uint64, at int64) {
+func (l *script) Progress(int) (started, finished uint64, ran time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(l.started, l.ghost), l.finished, 0
+	return max(l.started, l.ghost), l.finished, time.Since(l.startedAt)
 }
 
 func (l *script) SetHot(hot bool) {
@@ -286,7 +293,7 @@ func (l *script) Stop() {
 	l.stops++
 }
 
-func (l *script) Kill() {
+func (l *script) Kill(error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kills++
@@ -329,7 +336,7 @@ func (l *script) begin(text string) bool {
 	if seq > l.fence {
 		return false
 	}
-	l.started = seq
+	l.started, l.startedAt = seq, time.Now()
 	return true
 }
 
@@ -406,8 +413,8 @@ func (l *script) nonsense(batch ...sched.Reply) {
 func (l *script) exit(change func(*sched.Report)) {
 	l.mu.Lock()
 	r := sched.Report{
-		Crash:   procpool.CrashError{Worker: l.number, PID: l.PID(), ExitCode: -1, Signal: "SIGKILL", Reason: "signal: killed"},
-		Started: l.started, Finished: l.finished, PageOK: l.recorder,
+		Crash: procpool.CrashError{Worker: l.number, PID: l.PID(), ExitCode: -1, Signal: "SIGKILL", Reason: "signal: killed"},
+		Lanes: []sched.LaneReport{{Started: l.started, Finished: l.finished}}, PageOK: l.recorder,
 	}
 	was := l.exited
 	l.exited = true

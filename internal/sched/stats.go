@@ -4,6 +4,7 @@ package sched
 type counters struct {
 	submitted, succeeded, failed, cancelled, refused, requeued uint64
 	senseless, crashes, killed, starts, startFailures          uint64
+	retried, timedOut, retired                                 uint64
 }
 
 // Stats is a snapshot of the scheduler's counts. Calls are counted one by one,
@@ -11,12 +12,13 @@ type counters struct {
 // the queue and may still grow.
 type Stats struct {
 	// Workers are those that live, of which Idle have nothing to do and Busy
-	// have; Starting have been launched and are not ready.
-	Workers, Starting, Idle, Busy int
+	// have; Spares take no calls yet and Retiring none any more. Starting have
+	// been launched and are not ready.
+	Workers, Starting, Idle, Busy, Spares, Retiring int
 	// Queued counts what waits in the queue, a pack once; QueuedBytes are the
-	// payloads.
-	Queued      int
-	QueuedBytes int64
+	// payloads. Delayed waits for another attempt.
+	Queued, Delayed int
+	QueuedBytes     int64
 	// Running counts what the workers have been given and not answered.
 	Running int
 
@@ -33,6 +35,9 @@ type Stats struct {
 	// StartFailures the attempts to start one. Senseless counts answers that
 	// made no sense.
 	Crashes, Killed, Starts, StartFailures, Senseless uint64
+	// Retried counts attempts that failed and were followed by another, TimedOut
+	// those that ran too long, Retired the workers that left as they were asked.
+	Retried, TimedOut, Retired uint64
 }
 
 // Stats returns the counts of the moment. It takes the scheduler's lock for a
@@ -42,15 +47,23 @@ func (s *Scheduler) Stats() Stats {
 	defer s.mu.Unlock()
 	c := &s.counters
 	st := Stats{
-		Workers: len(s.workers), Starting: s.starting, Idle: len(s.idle),
-		Queued: s.queue.n, QueuedBytes: s.queue.bytes,
+		Workers: len(s.workers), Starting: s.starting,
+		Queued: s.queue.n, QueuedBytes: s.queue.bytes, Delayed: s.delays.n,
 		Submitted: c.submitted, Succeeded: c.succeeded, Failed: c.failed, Cancelled: c.cancelled, Refused: c.refused, Requeued: c.requeued,
 		Crashes: c.crashes, Killed: c.killed, Starts: c.starts, StartFailures: c.startFailures, Senseless: c.senseless,
+		Retried: c.retried, TimedOut: c.timedOut, Retired: c.retired,
 	}
 	for _, w := range s.workers {
 		st.Running += w.held
-		if w.held > 0 {
+		switch {
+		case w.spare:
+			st.Spares++
+		case w.retiring:
+			st.Retiring++
+		case w.held > 0:
 			st.Busy++
+		default:
+			st.Idle++
 		}
 	}
 	return st

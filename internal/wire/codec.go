@@ -45,6 +45,8 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return m.unmarshal(data, c.pool)
 	case *replyBatch:
 		return m.unmarshal(data, c.pool)
+	case *controlMessage:
+		return m.unmarshal(data, c.pool)
 	}
 	return c.base.Unmarshal(data, v)
 }

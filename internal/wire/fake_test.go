@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -67,6 +68,8 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 		Tasks: []*workerv1.TaskDescription{{Name: "square", Codecs: []string{"cbor"}}},
 	}
 	switch f.behaviour {
+	case "dies-in-hello":
+		dies()
 	case "refuses":
 		return nil, status.Error(codes.Internal, "the moon is in the wrong phase")
 	case "no-revision":
@@ -86,6 +89,9 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 }
 
 func (f fakeWorker) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse]) error {
+	if f.behaviour == "dies-behind-hello" {
+		dies()
+	}
 	for {
 		request, err := stream.Recv()
 		if err != nil {
@@ -134,16 +140,41 @@ func scribble(page string) error {
 	return errors.Join(startedErr, lengthErr)
 }
 
-func (fakeWorker) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest, workerv1.ControlResponse]) error {
+func (f fakeWorker) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest, workerv1.ControlResponse]) error {
 	// What the host does not know it skips.
-	if err := stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Pong{Pong: &workerv1.Pong{Id: 1}}}); err != nil {
+	if err := stream.Send(pongOf(1)); err != nil {
 		return err
 	}
 	for {
 		if _, err := stream.Recv(); err != nil {
 			return err
 		}
+		if err := f.answerPing(stream); err != nil {
+			return err
+		}
 	}
+}
+
+// answerPing answers the first ping.
+func (f fakeWorker) answerPing(stream grpc.BidiStreamingServer[workerv1.ControlRequest, workerv1.ControlResponse]) error {
+	switch f.behaviour {
+	case "control-garbage":
+		return stream.SendMsg(rawMessage("\x0a\xff\xff\xff\xff\x7f garbage"))
+	case "control-huge":
+		log := &workerv1.Log{Message: strings.Repeat("x", 2<<20)}
+		return stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Log{Log: log}})
+	case "pongs":
+		for _, id := range []uint64{0, 2, 1 << 63, math.MaxUint64, 3, 1, 1, 2} {
+			if err := stream.Send(pongOf(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func pongOf(id uint64) *workerv1.ControlResponse {
+	return &workerv1.ControlResponse{Event: &workerv1.ControlResponse_Pong{Pong: &workerv1.Pong{Id: id}}}
 }
 
 func fake(behaviour string) func(*wire.Options) {
@@ -166,7 +197,7 @@ func TestForeignWorker(t *testing.T) {
 		t.Error("there is a fence without a recorder")
 	}
 	h.worker.Unfence(0)
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	if r := h.awaitExit(); r.PageOK || r.Lanes != nil || r.Replies != nil {
 		t.Errorf("the report says what nobody recorded: %+v", r)
 	}
@@ -195,10 +226,17 @@ func TestForeignViolations(t *testing.T) {
 		"garbage":    "in the middle of a field",
 		"huge":       "larger than max",
 		"breaks":     "the dog ate it",
+
+		"control-garbage": "control stream: ",
+		"control-huge":    "larger than max",
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			h := start(t, fake(behaviour))
-			square.Submit(t.Context(), h, 7)
+			if strings.HasPrefix(behaviour, "control") {
+				h.worker.Ping()
+			} else {
+				square.Submit(t.Context(), h, 7)
+			}
 			r := h.awaitExit()
 			if r.Err == nil || !strings.Contains(r.Err.Error(), want) || !r.Exit.Killed {
 				t.Errorf("got %+v", r)
@@ -232,7 +270,7 @@ func TestStoppedWorker(t *testing.T) {
 	if started, ok := h.worker.Fence(0, 0); !ok || started != 0 {
 		t.Errorf("the fence says %d, %v", started, ok)
 	}
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	<-sent
 	r := h.awaitExit()
 	if !r.PageOK || r.Lanes[0].Started != 0 || !r.Exit.Killed {

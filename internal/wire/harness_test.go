@@ -206,7 +206,7 @@ func start(t testing.TB, change ...func(*wire.Options)) *testHost {
 			_ = syscall.Kill(w.PID(), syscall.SIGQUIT)
 			t.Logf("the worker's end: %s", h.awaitExit().Stderr)
 		}
-		w.Kill()
+		w.Kill(nil)
 		h.awaitDone()
 	})
 	return h

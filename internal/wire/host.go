@@ -43,14 +43,20 @@ type Options struct {
 	// MaxPayload is the largest argument or result in bytes,
 	// DefaultMaxPayload when 0.
 	MaxPayload int64
-	// MemoryLimit is as in proc.Spec.
+	// MemoryLimit, CPULimit and OpenFiles are as in proc.Spec.
 	MemoryLimit int64
+	CPULimit    time.Duration
+	OpenFiles   uint64
 	// StartTimeout bounds the start, DefaultStartTimeout when 0.
 	StartTimeout time.Duration
 	// SocketDir is where the private directory for the socket is made. When
 	// it is empty that is the system's directory for temporary files, or
 	// another one where its name is too long for a socket.
 	SocketDir string
+	// Sweep has the start remove, where it makes the private directory, those
+	// that hosts of the same user have left behind which were killed during a
+	// start. One start of a host is enough.
+	Sweep bool
 	// Poller is the budget for polling, which makes short calls faster; nil
 	// is no polling.
 	Poller *Poller
@@ -122,8 +128,9 @@ type ExitReport struct {
 	// Replies are outcomes that the worker had ready and that never reached
 	// the host otherwise.
 	Replies []Reply
-	// Err says why the host ended the worker, nil when it ended by itself or
-	// by request.
+	// Err says why the host killed the worker: the reason given to Kill, or
+	// what was wrong with its streams. It is nil when the worker ended by
+	// itself or was killed without a reason.
 	Err error
 }
 
@@ -132,8 +139,10 @@ type LaneProgress struct {
 	// Started and Finished are the numbers of the last call that started and
 	// of the last whose function returned, 0 for none.
 	Started, Finished uint64
-	// StartedAt is when the last call started, in MonotonicNow's clock.
-	StartedAt int64
+	// Ran is how long before the end of the process the last call started, 0
+	// when that is not known. Where Finished is Started the call was over by
+	// then.
+	Ran time.Duration
 }
 
 // Worker is a running worker process and the connection to it. Its methods are
@@ -148,19 +157,22 @@ type Worker struct {
 	conn      *pollConn // nil where the connection is not a Unix socket
 
 	work    grpc.ClientStream
-	control *controlSender
+	control *controlStream
 	cancel  context.CancelFunc // ends both streams
 
 	sent     []atomic.Uint64 // per lane, the number of the last call sent
 	answered []uint64        // per lane, the number of the last call replied to; the receiver's, later the supervisor's
 	stopping atomic.Bool
-	received chan struct{}  // closed when the receiver has ended
-	recvErr  error          // why; written before received is closed
-	helpers  sync.WaitGroup // the goroutines of the control stream
+	killed   atomic.Bool
+	reason   atomic.Pointer[error] // the first that Kill was given
+	born     int64                 // when it had said Hello, in monotonicNow's clock
+	received chan struct{}         // closed when the receiver has ended
+	recvErr  error                 // why; written before received is closed
+	helpers  sync.WaitGroup        // the goroutines of the control stream
 	done     chan struct{}
 
 	request workRequest // reused by Send
-	sendMu  sync.Mutex  // guards request, against a caller that breaks the rule
+	sendMu  sync.Mutex  // guards request and the order of the stream
 }
 
 // Hello returns what the worker said of itself.
@@ -175,12 +187,24 @@ func (w *Worker) Function(name string) (uint32, bool) {
 	return f, ok
 }
 
+// Usage returns what the worker and its children use at the moment; see
+// proc.Child.Usage.
+func (w *Worker) Usage() (proc.Usage, error) { return w.child.Usage() }
+
 // Done returns a channel that is closed when the process has been reaped, the
 // report was delivered, and nothing of the worker is left in the host.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
-// Kill kills the process and its group. It does not block; Done tells of the end.
-func (w *Worker) Kill() { w.child.Kill() }
+// Kill kills the process and its group. The first reason that is not nil becomes
+// ExitReport.Err, unless the process ended by something else. It does not block;
+// Done tells of the end.
+func (w *Worker) Kill(reason error) {
+	if reason != nil {
+		w.reason.CompareAndSwap(nil, &reason)
+	}
+	w.killed.Store(true)
+	w.child.Kill()
+}
 
 // Stop asks the worker to leave, by the end of its standard input. What it runs
 // is cut short. It does not block, and a worker that is stuck does not leave.
@@ -217,22 +241,32 @@ func (w *Worker) Unfence(lane int) {
 }
 
 // Progress returns how far the calls of the lane have come: the numbers of the
-// last call that started and of the last that finished, and when the former
-// started, in MonotonicNow's clock. Without a recorder all are zero. What it
-// returns is the worker's word.
-func (w *Worker) Progress(lane int) (started, finished uint64, startedAt int64) {
+// last call that started and of the last that finished, and how long ago the
+// former started. Without a recorder all are zero, and so they are once Done is
+// closed. The numbers are the worker's word; ran is between zero and the worker's
+// age, whatever it says.
+func (w *Worker) Progress(lane int) (started, finished uint64, ran time.Duration) {
 	if !w.hello.Recorder {
 		return 0, 0, 0
 	}
-	started, finished, startedAt, _ = w.recorder.progress(lane)
-	return started, finished, startedAt
+	started, finished, startedAt, _ := w.recorder.progress(lane)
+	if started == 0 {
+		return 0, finished, 0
+	}
+	return started, finished, w.since(startedAt, monotonicNow())
+}
+
+// since returns the time from a start that the worker has noted up to now. No
+// call starts in the future, and none before its worker was there.
+func (w *Worker) since(startedAt, now int64) time.Duration {
+	return time.Duration(max(0, now-max(startedAt, w.born)))
 }
 
 // Send sends calls on a lane in as few messages as their size allows. Each
 // carries its number in Slot.Seq, ascending over all calls of the lane and for a
-// pack the first item's. One goroutine may call it at a time. It blocks while the
-// worker does not take what large payloads need, and until the worker's death at
-// most. What can't be sent because the worker has died or is dying is accounted
+// pack the first item's, and in Slot.Attempts how often it has run before. One
+// goroutine may call it for a lane at a time. It blocks while the worker does not
+// take what large payloads need, and until the worker's death at most. What can't be sent because the worker has died or is dying is accounted
 // for in the report of its end.
 func (w *Worker) Send(lane int, calls []*procpool.Call) {
 	w.sendMu.Lock()
@@ -284,14 +318,12 @@ func (w *Worker) firstCodec(function uint32) string {
 	return w.hello.Tasks[function].Codecs[0]
 }
 
-// Cancel asks the worker to give up a call: one that has not started is answered
-// as declined, of one that runs the context is cancelled. It does not block.
-func (w *Worker) Cancel(lane int, seq uint64) { w.control.cancelCall(uint32(lane), seq) }
-
-// MonotonicNow returns the current time of the clock in which workers record when
-// a call started: nanoseconds that advance steadily, comparable between the
-// processes of one machine.
-func MonotonicNow() int64 { return monotonicNow() }
+// boundRun cuts what the worker says of a call's run time to the worker's age.
+func (w *Worker) boundRun(r *Reply) {
+	if r.Run > time.Second { // below that a lie does no harm
+		r.Run = min(r.Run, w.since(0, monotonicNow()))
+	}
+}
 
 // receive reads outcomes until the stream ends.
 func (w *Worker) receive() {
@@ -310,6 +342,7 @@ func (w *Worker) receive() {
 				return
 			}
 			w.answered[r.Lane] = max(w.answered[r.Lane], r.Seq)
+			w.boundRun(r)
 		}
 		w.o.OnReplies(batch.replies)
 	}

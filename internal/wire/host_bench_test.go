@@ -123,7 +123,7 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 		times = append(times, time.Since(began))
-		w.Kill()
+		w.Kill(nil)
 		<-w.Done()
 	}
 	quantiles(b, times)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -25,11 +26,16 @@ const (
 
 // supervise sees the worker to its end, reports it and tidies up.
 func (w *Worker) supervise() {
-	report := ExitReport{Err: w.awaitDeath()}
-	report.Exit = w.child.Exit()
+	w.awaitDeath()
+	died := monotonicNow()
+	report := ExitReport{Exit: w.child.Exit()}
+	// Where there are no signals nothing tells who ended it.
+	if reason := w.reason.Load(); reason != nil && (report.Exit.Killed || runtime.GOOS == "windows") {
+		report.Err = *reason
+	}
 	w.awaitDrained()
 	report.Stderr = string(w.child.Tail(stderrWait))
-	w.readRecorder(&report)
+	w.readRecorder(&report, died)
 	w.o.OnExit(report)
 
 	w.cancel()
@@ -38,32 +44,31 @@ func (w *Worker) supervise() {
 	close(w.done)
 }
 
-// awaitDeath returns when the process is dead and reaped, and says why the host
-// killed it, if it did without being asked.
-func (w *Worker) awaitDeath() error {
+// awaitDeath returns when the process is dead and reaped. It kills one whose
+// stream has ended while it lives on.
+func (w *Worker) awaitDeath() {
 	select {
 	case <-w.child.Done():
-		return nil
+		return
 	case <-w.received:
 	}
-	if w.stopping.Load() {
+	if w.stopping.Load() || w.killed.Load() {
 		// It was asked to leave and has hung up. How long it may take to be
 		// gone is for the one who asked.
 		<-w.child.Done()
-		return nil
+		return
 	}
 	if status.Code(w.recvErr) == codes.Unavailable || errors.Is(w.recvErr, io.EOF) {
 		timer := time.NewTimer(exitGrace)
 		defer timer.Stop()
 		select {
 		case <-w.child.Done():
-			return nil
+			return
 		case <-timer.C:
 		}
 	}
-	w.child.Kill()
+	w.Kill(fmt.Errorf("the worker was killed because its stream ended while it lived on: %s", streamError(w.recvErr)))
 	<-w.child.Done()
-	return fmt.Errorf("the worker was killed because its stream ended while it lived on: %s", streamError(w.recvErr))
 }
 
 // streamError is the text of a stream's error without gRPC's decoration.
@@ -87,21 +92,21 @@ func (w *Worker) awaitDrained() {
 	}
 }
 
-// readRecorder reads from the dead worker's page how far it had come, and the
-// replies that did not reach the kernel.
-func (w *Worker) readRecorder(report *ExitReport) {
+// readRecorder reads from the page of the worker, which died at that moment, how
+// far it had come, and the replies that did not reach the kernel.
+func (w *Worker) readRecorder(report *ExitReport, died int64) {
 	if !w.hello.Recorder {
 		return
 	}
 	report.PageOK = true
 	for lane := range w.sent {
-		var (
-			p  LaneProgress
-			ok bool
-		)
-		p.Started, p.Finished, p.StartedAt, ok = w.recorder.progress(lane)
-		if !ok || p.Finished > p.Started || p.Started > w.sent[lane].Load() {
+		started, finished, startedAt, ok := w.recorder.progress(lane)
+		if !ok || finished > started || started > w.sent[lane].Load() {
 			report.PageOK = false
+		}
+		p := LaneProgress{Started: started, Finished: finished}
+		if started > 0 {
+			p.Ran = w.since(startedAt, died)
 		}
 		report.Lanes = append(report.Lanes, p)
 		report.Replies = append(report.Replies, w.recovered(lane)...)
@@ -121,8 +126,11 @@ func (w *Worker) recovered(lane int) []Reply {
 		return nil
 	}
 	var lost []Reply
+	last := w.answered[lane]
 	for _, r := range replies {
-		if int(r.Lane) == lane && r.Seq > w.answered[lane] && r.Seq <= w.sent[lane].Load() {
+		if int(r.Lane) == lane && r.Seq > last && r.Seq <= w.sent[lane].Load() {
+			last = r.Seq
+			w.boundRun(&r)
 			lost = append(lost, r)
 		}
 	}

@@ -5,6 +5,7 @@ package wire_test
 import (
 	"bufio"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -26,7 +27,7 @@ func TestExitCode(t *testing.T) {
 	if r.Exit.Code != 3 || r.Exit.Signal != 0 || r.Exit.Killed || r.Err != nil {
 		t.Errorf("got %+v", r)
 	}
-	if !r.PageOK || r.Lanes[0].Started != 1 || r.Lanes[0].Finished != 0 || r.Lanes[0].StartedAt == 0 {
+	if !r.PageOK || r.Lanes[0].Started != 1 || r.Lanes[0].Finished != 0 || r.Lanes[0].Ran <= 0 {
 		t.Errorf("the page says %v %+v", r.PageOK, r.Lanes)
 	}
 }
@@ -69,7 +70,7 @@ func TestExitKilled(t *testing.T) {
 	h := start(t)
 	forever.Submit(t.Context(), h, 0)
 	h.awaitStarted(1)
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	r := h.awaitExit()
 	if r.Exit.Signal != syscall.SIGKILL || !r.Exit.Killed || r.Err != nil {
 		t.Errorf("got %+v", r)
@@ -196,7 +197,7 @@ func TestExitKillsGroup(t *testing.T) {
 		t.Fatal("the grandchild does not run")
 	}
 	began := time.Now()
-	h.worker.Kill()
+	h.worker.Kill(nil)
 	h.awaitExit()
 	if !eventually(func() bool { return !alive(pid) }) {
 		t.Error("the grandchild lives on")
@@ -235,20 +236,7 @@ func killHost(t *testing.T, doing string) {
 	t.Helper()
 	startsProcesses(t)
 	checkLeaks(t)
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), roleEnv+"=host", hostDirEnv+"="+shortDir(t), hostDoesEnv+"="+doing)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, out := startHost(t, shortDir(t), doing)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
@@ -260,14 +248,41 @@ func killHost(t *testing.T, doing string) {
 	if !alive(pid) {
 		t.Fatal("the worker does not run")
 	}
+	endHost(t, cmd)
+	if !eventually(func() bool { return !alive(pid) }) {
+		t.Error("the worker outlives its host")
+	}
+}
+
+// startHost starts a host with a worker, which is in that state when the host has
+// printed its process id.
+func startHost(t *testing.T, socketDir, doing string) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), roleEnv+"=host", hostDirEnv+"="+socketDir, hostDoesEnv+"="+doing)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, out
+}
+
+// endHost kills the host.
+func endHost(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	var exit *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &exit) {
 		t.Errorf("the host ended with %v", err)
-	}
-	if !eventually(func() bool { return !alive(pid) }) {
-		t.Error("the worker outlives its host")
 	}
 }

@@ -79,6 +79,8 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 		if !errors.Is(cause, ctx.Err()) {
 			se.Err = fmt.Errorf("%w (%w)", ctx.Err(), cause)
 		}
+	case l.child == nil:
+		se.Reason, se.Err = "it was not started", err
 	case ended:
 		se.Reason = fmt.Sprintf("it ended before it was ready: %v; %s", l.child.Exit(), l.endHint())
 	case l.peerErr != nil:

@@ -51,7 +51,9 @@ type launch struct {
 	conn     net.Conn // the socket; closed with the connection
 	polling  *pollConn
 	recorder *recorder
-	dir      string
+	dir      *socketDir
+
+	sweeping sync.WaitGroup
 
 	handshake atomic.Pointer[string] // the line, once it was printed
 
@@ -73,6 +75,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	release := context.AfterFunc(startCtx, l.abort)
 	defer release()
 	w, err := l.run(startCtx)
+	l.sweeping.Wait()
 	if err == nil && !release() {
 		w.cancel()
 		err = context.Cause(startCtx)
@@ -84,7 +87,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	w.helpers.Add(2)
 	controlCtx := w.work.Context()
 	go func() { defer w.helpers.Done(); w.control.send(controlCtx) }()
-	go func() { defer w.helpers.Done(); w.control.receive() }()
+	go func() { defer w.helpers.Done(); w.watchControl() }()
 	go w.receive()
 	go w.supervise()
 	return w, nil
@@ -96,8 +99,18 @@ func (l *launch) run(ctx context.Context) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.client = plugin.NewClient(pluginConfig(parent, l.o.StartTimeout, l.o.AutoMTLS || !unixSockets, l.dialOptions(),
-		func(env []string, dir string) (*proc.Child, error) { return l.spawn(ctx, env, dir) }))
+	if l.o.Sweep {
+		l.sweeping.Go(func() { sweepDirs(parent, time.Now()) }) // beside the start, which takes longer
+	}
+	if l.dir, err = newSocketDir(parent); err != nil {
+		return nil, fmt.Errorf("its private directory can't be made: %w", err)
+	}
+	l.client = plugin.NewClient(pluginConfig(l.dir.path, l.o.StartTimeout, l.o.AutoMTLS || !unixSockets, l.dialOptions(),
+		func(env []string) (*proc.Child, error) {
+			child, err := l.spawn(ctx, env)
+			l.spawnErr = err // go-plugin passes on its text only
+			return child, err
+		}))
 	if l.addr, err = l.client.Start(); err != nil {
 		return nil, &handshakeError{err}
 	}
@@ -117,11 +130,8 @@ func (l *launch) run(ctx context.Context) (*Worker, error) {
 }
 
 // spawn starts the process, with the recorder at hand.
-func (l *launch) spawn(ctx context.Context, env []string, dir string) (*proc.Child, error) {
-	l.mu.Lock()
-	l.dir = dir
-	l.mu.Unlock()
-	recorder, err := newRecorder(dir, l.o.Lanes)
+func (l *launch) spawn(ctx context.Context, env []string) (*proc.Child, error) {
+	recorder, err := newRecorder(l.dir.path, l.o.Lanes)
 	path := ""
 	switch {
 	case err == nil:
@@ -134,8 +144,8 @@ func (l *launch) spawn(ctx context.Context, env []string, dir string) (*proc.Chi
 	l.recorder = recorder
 	l.mu.Unlock()
 	child, err := l.o.Spawner.Start(ctx, proc.Spec{
-		Path: l.o.Path, Args: l.o.Args, Dir: l.o.Dir, Env: workerEnv(l.o.Env, env, path, l.o.Poller != nil),
-		MemoryLimit: l.o.MemoryLimit, Output: l.o.Output, Claim: func(line []byte) []byte {
+		Path: l.o.Path, Args: l.o.Args, Dir: l.o.Dir, Env: workerEnv(l.o.Env, env, l.dir.path, path, l.o.Poller != nil),
+		MemoryLimit: l.o.MemoryLimit, CPULimit: l.o.CPULimit, OpenFiles: l.o.OpenFiles, Output: l.o.Output, Claim: func(line []byte) []byte {
 			found := claimHandshake(line)
 			if found != nil {
 				text := string(found)
@@ -145,7 +155,6 @@ func (l *launch) spawn(ctx context.Context, env []string, dir string) (*proc.Chi
 		},
 	})
 	if err != nil {
-		l.spawnErr = err // go-plugin passes on its text only
 		return nil, err
 	}
 	l.mu.Lock()
@@ -239,7 +248,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	}
 	w := &Worker{
 		o: l.o, launch: l, child: l.child, recorder: l.recorder, conn: l.polling,
-		received: make(chan struct{}), done: make(chan struct{}),
+		born: monotonicNow(), received: make(chan struct{}), done: make(chan struct{}),
 	}
 	if w.hello, w.functions, err = readHello(response, l.o.Lanes); err != nil {
 		return nil, err
@@ -251,8 +260,8 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	streamCtx, w.cancel = context.WithCancel(context.Background())
 	if w.work, err = service.Work(streamCtx); err == nil {
 		var control grpc.BidiStreamingClient[workerv1.ControlRequest, workerv1.ControlResponse]
-		if control, err = service.Control(streamCtx); err == nil {
-			w.control = newControlSender(control)
+		if control, err = service.Control(streamCtx, grpc.MaxCallRecvMsgSize(maxControl)); err == nil {
+			w.control = newControlStream(control)
 			return w, nil
 		}
 	}
@@ -326,10 +335,8 @@ func (l *launch) tidy() {
 // removeDir removes the private directory. Once both sides are connected nothing
 // needs it, and the sooner it is gone the less a killed host can leave behind.
 func (l *launch) removeDir() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dir != "" {
-		_ = os.RemoveAll(l.dir) // go-plugin tries again at the end
-		l.dir = ""
+	if l.dir != nil {
+		l.dir.remove()
+		l.dir = nil
 	}
 }

@@ -22,7 +22,7 @@ func startError(ctx context.Context, t *testing.T, o wire.Options) *procpool.Sta
 	o.OnExit = func(r wire.ExitReport) { t.Errorf("a worker that never started has an exit report: %+v", r) }
 	w, err := wire.Start(ctx, o)
 	if err == nil {
-		w.Kill()
+		w.Kill(nil)
 		<-w.Done()
 		t.Fatal("the start succeeded")
 	}

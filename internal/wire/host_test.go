@@ -396,25 +396,6 @@ func TestFenceRace(t *testing.T) {
 	}
 }
 
-// Lanes are independent: a call that blocks one holds up no other.
-func TestLanes(t *testing.T) {
-	h := start(t, func(o *wire.Options) { o.Lanes = 4 })
-	blocked := untilCancelled.Submit(t.Context(), h, 0)
-	for lane := 1; lane < 4; lane++ {
-		h.mu.Lock()
-		h.lane = lane
-		h.mu.Unlock()
-		if got := mustResult(t, square.Submit(t.Context(), h, lane)); got != lane*lane {
-			t.Errorf("lane %d: %d", lane, got)
-		}
-		if started, finished, _ := h.worker.Progress(lane); started != finished || started != uint64(lane+1) {
-			t.Errorf("lane %d has started %d and finished %d", lane, started, finished)
-		}
-	}
-	h.worker.Cancel(0, 1)
-	mustResult(t, blocked)
-}
-
 func TestTaskReadsStdin(t *testing.T) {
 	h := start(t)
 	if got := mustResult(t, readStdin.Submit(t.Context(), h, 0)); got != 0 {

@@ -202,7 +202,7 @@ func (l *lane) execute(t *task, seq uint64) {
 	if t.timeout > 0 {
 		call.deadline = l.runs[l.run].arrived.Add(t.timeout)
 	}
-	ctx := procpool.WithMetadata(call, t.metadata)
+	ctx := procpool.WithAttempt(procpool.WithMetadata(call, t.metadata), int(t.attempt))
 	// A swap, because the look at the marks must come behind it, and under the
 	// race detector a store is no barrier (see cancel).
 	l.call.Swap(call)

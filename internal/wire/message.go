@@ -24,6 +24,7 @@ const (
 	tagTaskSize         = 7<<3 | wireVarint // item_sizes, not packed
 	tagTaskTimeout      = 8<<3 | wireVarint
 	tagTaskMetadata     = 9<<3 | wireBytes
+	tagTaskAttempt      = 13<<3 | wireVarint
 	tagEntryKey         = 1<<3 | wireBytes
 	tagEntryValue       = 2<<3 | wireBytes
 	tagResponseOutcomes = 1<<3 | wireBytes

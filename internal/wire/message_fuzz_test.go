@@ -50,7 +50,8 @@ func FuzzTaskBatch(f *testing.F) {
 	data, err := proto.Marshal(&workerv1.WorkRequest{Tasks: []*workerv1.Task{
 		{Seq: 1, Lane: 2, Function: 3, Codec: "cbor", Payload: &workerv1.Task_Inline{Inline: []byte("abc")}, TimeoutNanos: 99},
 		{Seq: 300, ItemSizes: []uint32{1, 2}, Payload: &workerv1.Task_Inline{Inline: []byte("abc")}},
-		{Seq: 4, Codec: "other", Metadata: map[string]string{"a": "b"}},
+		{Seq: 4, Codec: "other", Metadata: map[string]string{"a": "b"}, Attempt: 1 << 31},
+		{Seq: 5, Attempt: 2},
 	}})
 	if err != nil {
 		f.Fatal(err)

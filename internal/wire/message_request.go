@@ -13,7 +13,8 @@ import (
 // encoded straight from where they are. Small arguments are copied; those of 16
 // KiB and more are handed to gRPC as they are and must stay unmodified.
 type workRequest struct {
-	// calls are sealed, with ascending Slot.Seq.
+	// calls are sealed, with ascending Slot.Seq. Slot.Attempts counts the runs
+	// before this one.
 	calls []*procpool.Call
 	// function returns the index of a task in the worker's list.
 	function func(name string) uint32
@@ -27,7 +28,7 @@ type workRequest struct {
 
 // taskOverhead bounds what a task takes beside its payload, sizes, codec and
 // metadata: the tags and varints of at most 11 bytes each.
-const taskOverhead = 8 * 11
+const taskOverhead = 9 * 11
 
 // sizeHint returns an upper bound for what marshal copies.
 func (r *workRequest) sizeHint() int {
@@ -94,6 +95,10 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 	if deadline, ok := c.Deadline(); ok {
 		dst = append(dst, tagTaskTimeout)
 		dst = protowire.AppendVarint(dst, uint64(max(1, deadline.Sub(r.now))))
+	}
+	if n := c.Slot.Attempts; n > 0 {
+		dst = append(dst, tagTaskAttempt)
+		dst = protowire.AppendVarint(dst, uint64(n)+1)
 	}
 	for k, v := range c.Metadata() {
 		dst = append(dst, tagTaskMetadata, 0)

@@ -61,6 +61,7 @@ func TestRequestIsTheContracts(t *testing.T) {
 	r.calls = append(r.calls, rawCall(ctx, payload(9), procpool.Metadata(metadata)), packOf(t, 200), calls(t, 1, 1_000_000)[0])
 	for i, c := range r.calls {
 		c.Slot.Seq = 1<<40 + uint64(1000*i)
+		c.Slot.Attempts = uint16(i % 3 * (1<<15 - 1))
 	}
 
 	for i, got := range sentTasks(t, &r) {
@@ -71,6 +72,9 @@ func TestRequestIsTheContracts(t *testing.T) {
 		}
 		if !bytes.Equal(got.GetInline(), c.Payload()) {
 			t.Errorf("%s: the argument was changed", name)
+		}
+		if n := uint32(c.Slot.Attempts); n == 0 && got.GetAttempt() != 0 || n > 0 && got.GetAttempt() != n+1 {
+			t.Errorf("%s: sent as attempt %d behind %d others", name, got.GetAttempt(), n)
 		}
 		if !slices.Equal(got.GetItemSizes(), c.ItemSizes()) {
 			t.Errorf("%s: item sizes %v, want %v", name, got.GetItemSizes(), c.ItemSizes())
@@ -186,7 +190,7 @@ func compareTasks(t *testing.T, got []task, want []*workerv1.Task) {
 	for i, w := range want {
 		g := got[i]
 		if g.seq != w.GetSeq() || g.lane != w.GetLane() || g.function != w.GetFunction() || g.codec != w.GetCodec() ||
-			uint64(g.timeout) != min(w.GetTimeoutNanos(), 1<<63-1) {
+			g.attempt != w.GetAttempt() || uint64(g.timeout) != min(w.GetTimeoutNanos(), 1<<63-1) {
 			t.Errorf("task %d decoded as %+v, want %v", i, g, w)
 		}
 		if !bytes.Equal(g.payload, w.GetInline()) {

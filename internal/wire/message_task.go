@@ -16,7 +16,9 @@ type task struct {
 	codec string
 	// timeout is the time that was left when the host sent the call, 0 for no
 	// limit.
-	timeout  time.Duration
+	timeout time.Duration
+	// attempt is above 1 when the call is run again.
+	attempt  uint32
 	metadata map[string]string
 	// payload and sizes alias the batch's memory.
 	payload []byte
@@ -160,6 +162,8 @@ func (b *taskBatch) parsePlain(t *task, data []byte) bool {
 			t.function = uint32(v)
 		case tagTaskTimeout:
 			t.timeout = time.Duration(v) // of at most 63 bits here
+		case tagTaskAttempt:
+			t.attempt = uint32(v)
 		case tagTaskInline, tagTaskCodec:
 			if v > uint64(len(data)-i) {
 				return false
@@ -209,6 +213,9 @@ func (b *taskBatch) parseTask(t *task, data []byte) error {
 		case tagTaskTimeout:
 			v, n = consumeVarint(data)
 			t.timeout = nanos(v)
+		case tagTaskAttempt:
+			v, n = consumeVarint(data)
+			t.attempt = uint32(v)
 		case tagTaskCodec:
 			field, n = consumeBytes(data)
 			if n >= 0 {

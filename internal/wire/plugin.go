@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -73,9 +71,10 @@ func (clientPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *gr
 
 // pluginConfig is the configuration of one client for one worker; go-plugin
 // changes it, so it is not shared. spawn starts the process with go-plugin's
-// variables and its private directory.
-func pluginConfig(socketParent string, startTimeout time.Duration, mtls bool, dial []grpc.DialOption,
-	spawn func(env []string, dir string) (*proc.Child, error),
+// variables. go-plugin makes a directory of its own in dir, which is of no use to
+// us: the socket's path would only get longer.
+func pluginConfig(dir string, startTimeout time.Duration, mtls bool, dial []grpc.DialOption,
+	spawn func(env []string) (*proc.Child, error),
 ) *plugin.ClientConfig {
 	return &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
@@ -90,9 +89,9 @@ func pluginConfig(socketParent string, startTimeout time.Duration, mtls bool, di
 		StartTimeout:     startTimeout + time.Minute,
 		AutoMTLS:         mtls,
 		GRPCDialOptions:  dial,
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketParent},
-		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
-			return &childRunner{spawn: func() (*proc.Child, error) { return spawn(cmd.Env, dir) }}, nil
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: dir},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			return &childRunner{spawn: func() (*proc.Child, error) { return spawn(cmd.Env) }}, nil
 		},
 	}
 }
@@ -157,15 +156,21 @@ func (r *childRunner) HostToPlugin(network, addr string) (string, string, error)
 }
 
 // workerEnv is the environment of a worker: the caller's without anything that
-// another host left in it, and what go-plugin and we add.
-func workerEnv(callers, plugins []string, recorderPath string, polling bool) []string {
+// another host left in it, and what go-plugin and we add. The socket goes into our
+// directory.
+func workerEnv(callers, plugins []string, socketDir, recorderPath string, polling bool) []string {
 	env := make([]string, 0, len(callers)+len(plugins)+2)
 	for _, kv := range callers {
 		if !handshakeVariable(kv) {
 			env = append(env, kv)
 		}
 	}
-	env = append(env, plugins...)
+	for _, kv := range plugins {
+		if strings.HasPrefix(kv, envSocketDir+"=") {
+			kv = envSocketDir + "=" + socketDir
+		}
+		env = append(env, kv)
+	}
 	if recorderPath != "" {
 		env = append(env, envRecorder+"="+recorderPath)
 	}
@@ -181,33 +186,4 @@ func workerEnv(callers, plugins []string, recorderPath string, polling bool) []s
 func handshakeVariable(kv string) bool {
 	name, _, _ := strings.Cut(kv, "=")
 	return strings.HasPrefix(name, envPrefixPlugin) || slices.Contains([]string{cookieKey, envRecorder, envPolling}, name)
-}
-
-// maxSocketPath is the longest path of a Unix socket, 108 bytes on Linux and 104
-// on macOS, less the final zero.
-const maxSocketPath = 103
-
-// socketName is room for the longest name an SDK gives the socket in go-plugin's
-// directory: "/plugin-dir" and ten digits, "/plugin" and ten digits.
-const socketName = len("/plugin-dir0123456789/plugin0123456789")
-
-// socketParent chooses the directory for the private directory: wanted, or else
-// the first of the usual ones in which a socket's path is not too long.
-func socketParent(wanted, temp, runtimeDir string) (string, error) {
-	if wanted != "" {
-		if len(wanted)+socketName > maxSocketPath {
-			return "", errors.New("the socket directory " + strconv.Quote(wanted) + " makes the path of a socket longer than the system allows; choose one of at most " +
-				strconv.Itoa(maxSocketPath-socketName) + " bytes")
-		}
-		return wanted, nil
-	}
-	for _, dir := range []string{temp, runtimeDir, "/tmp"} {
-		if !filepath.IsAbs(dir) || len(dir)+socketName > maxSocketPath {
-			continue
-		}
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return dir, nil
-		}
-	}
-	return temp, nil // let the system say what is wrong
 }

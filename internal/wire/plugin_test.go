@@ -42,12 +42,12 @@ func FuzzClaimHandshake(f *testing.F) {
 func TestWorkerEnv(t *testing.T) {
 	t.Parallel()
 	callers := []string{"PATH=/bin", "PLUGIN_CLIENT_CERT=theirs", "PROCPOOL_PLUGIN_COOKIE=theirs", "PROCPOOL_RECORDER=theirs", "PROCPOOL_POLLING=theirs", "PROCPOOL_DEPTH=1"}
-	got := workerEnv(callers, []string{"PLUGIN_MIN_PORT=1"}, "/proc/1/fd/9", false)
-	want := []string{"PATH=/bin", "PROCPOOL_DEPTH=1", "PLUGIN_MIN_PORT=1", "PROCPOOL_RECORDER=/proc/1/fd/9", "PROCPOOL_POLLING=off"}
+	got := workerEnv(callers, []string{"PLUGIN_MIN_PORT=1", "PLUGIN_UNIX_SOCKET_DIR=theirs"}, "/tmp/ours", "/proc/1/fd/9", false)
+	want := []string{"PATH=/bin", "PROCPOOL_DEPTH=1", "PLUGIN_MIN_PORT=1", "PLUGIN_UNIX_SOCKET_DIR=/tmp/ours", "PROCPOOL_RECORDER=/proc/1/fd/9", "PROCPOOL_POLLING=off"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	if got := workerEnv(callers, nil, "", true); !slices.Equal(got, want[:2]) {
+	if got := workerEnv(callers, nil, "", "", true); !slices.Equal(got, want[:2]) {
 		t.Errorf("got %q", got)
 	}
 }

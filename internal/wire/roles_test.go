@@ -53,6 +53,12 @@ func foreignServer() int {
 	return 0
 }
 
+// dies ends the process as the kernel does when it is out of memory.
+func dies() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
 // How a host that is to be killed is told what to do.
 const (
 	hostDirEnv  = "WIRE_TEST_DIR"
@@ -69,9 +75,11 @@ func hostThatDies() int {
 	if err != nil {
 		return 1
 	}
-	w, err := wire.Start(context.Background(), wire.Options{
-		Spawner: proc.NewSpawner(), Path: program, Env: os.Environ(), SocketDir: os.Getenv(hostDirEnv),
-	})
+	o := wire.Options{Spawner: proc.NewSpawner(), Path: program, Env: os.Environ(), SocketDir: os.Getenv(hostDirEnv)}
+	if os.Getenv(hostDoesEnv) == "starts" {
+		o = withRole(o, "silent") // Start takes until the host is killed
+	}
+	w, err := wire.Start(context.Background(), o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

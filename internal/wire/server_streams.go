@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/rand"
+	"runtime/metrics"
 	"time"
 
 	"google.golang.org/grpc"
@@ -130,7 +131,7 @@ func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest
 				lanes[i].cancel(event.Cancel.GetSeq())
 			}
 		case *workerv1.ControlRequest_Ping:
-			pong := &workerv1.Pong{Id: event.Ping.GetId()}
+			pong := &workerv1.Pong{Id: event.Ping.GetId(), MemoryBytes: memoryInUse()}
 			if err := stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Pong{Pong: pong}}); err != nil {
 				return err
 			}
@@ -139,6 +140,13 @@ func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest
 			// newer than this worker is not meant for it.
 		}
 	}
+}
+
+// memoryInUse is the memory that the Go runtime has from the system, in bytes.
+func memoryInUse() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }
 
 // controllerService is go-plugin's request to leave. Its messages are empty.

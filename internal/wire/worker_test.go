@@ -60,6 +60,14 @@ func runRole(role string) int {
 		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return 0
+	case "dies-at-once":
+		dies()
+	case "dies-in-handshake":
+		fmt.Print("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|gr")
+		dies()
+	case "dies-after-handshake":
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/x|grpc")
+		dies()
 	case "mute-server":
 		return muteServer()
 	case "foreign-server":
@@ -201,7 +209,15 @@ var (
 		}
 		select {}
 	})
-	leak = procpool.Define("goroutine_panic", func(context.Context, int) (int, error) {
+	// burn takes a processor until it is cancelled.
+	burn = procpool.Define("burn", func(ctx context.Context, n int) (int, error) {
+		for ctx.Err() == nil {
+			busy(time.Microsecond)
+		}
+		return n, nil
+	})
+	attempt = procpool.Define("attempt", func(ctx context.Context, _ int) (int, error) { return procpool.AttemptFrom(ctx), nil })
+	leak    = procpool.Define("goroutine_panic", func(context.Context, int) (int, error) {
 		go func() { panic("in a goroutine of its own") }()
 		select {}
 	})
@@ -209,7 +225,7 @@ var (
 
 var tasks = []procpool.Task{
 	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
-	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp,
+	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt,
 }
 
 func busy(d time.Duration) {

@@ -649,7 +649,10 @@ type Task struct {
 	StreamsArgument bool `protobuf:"varint,11,opt,name=streams_argument,json=streamsArgument,proto3" json:"streams_argument,omitempty"`
 	// For a call of an actor: the method, as an index into
 	// TaskDescription.methods.
-	Method        uint32 `protobuf:"varint,12,opt,name=method,proto3" json:"method,omitempty"`
+	Method uint32 `protobuf:"varint,12,opt,name=method,proto3" json:"method,omitempty"`
+	// Which run of the call this is: 0 and 1 are the first, more that it is run
+	// again. For a pack, which run of its items.
+	Attempt       uint32 `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +778,13 @@ func (x *Task) GetStreamsArgument() bool {
 func (x *Task) GetMethod() uint32 {
 	if x != nil {
 		return x.Method
+	}
+	return 0
+}
+
+func (x *Task) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
 	}
 	return 0
 }
@@ -2598,7 +2608,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x06values\x18\x03 \x03(\v2\x1f.procpool.worker.v1.StreamValueR\x06values\x124\n" +
 	"\acredits\x18\x04 \x03(\v2\x1a.procpool.worker.v1.CreditR\acredits\x12>\n" +
 	"\vlane_closes\x18\x05 \x03(\v2\x1d.procpool.worker.v1.LaneCloseR\n" +
-	"laneCloses\"\xec\x03\n" +
+	"laneCloses\"\x86\x04\n" +
 	"\x04Task\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x1a\n" +
@@ -2613,7 +2623,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\rresult_credit\x18\n" +
 	" \x01(\x04R\fresultCredit\x12)\n" +
 	"\x10streams_argument\x18\v \x01(\bR\x0fstreamsArgument\x12\x16\n" +
-	"\x06method\x18\f \x01(\rR\x06method\x1a;\n" +
+	"\x06method\x18\f \x01(\rR\x06method\x12\x18\n" +
+	"\aattempt\x18\r \x01(\rR\aattempt\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +

@@ -59,7 +59,8 @@ type WorkerServiceClient interface {
 	// counts as one.
 	Work(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WorkRequest, WorkResponse], error)
 	// Control carries what must not wait behind a large payload. There is one such
-	// stream per connection; it lasts as long as the connection.
+	// stream per connection; it lasts as long as the connection. A message of the
+	// worker's has at most 1 MiB.
 	Control(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ControlRequest, ControlResponse], error)
 }
 
@@ -126,7 +127,8 @@ type WorkerServiceServer interface {
 	// counts as one.
 	Work(grpc.BidiStreamingServer[WorkRequest, WorkResponse]) error
 	// Control carries what must not wait behind a large payload. There is one such
-	// stream per connection; it lasts as long as the connection.
+	// stream per connection; it lasts as long as the connection. A message of the
+	// worker's has at most 1 MiB.
 	Control(grpc.BidiStreamingServer[ControlRequest, ControlResponse]) error
 	mustEmbedUnimplementedWorkerServiceServer()
 }

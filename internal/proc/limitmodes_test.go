@@ -1,0 +1,116 @@
+//go:build unix
+
+package proc_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/procpool/procpool/internal/proc"
+)
+
+// openFiles says how many descriptors this process can have, by trying, and what its limits are.
+func openFiles([]string) {
+	highest := -1
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == unix.EMFILE { //nolint:errorlint // a bare errno
+			break
+		}
+		if err != nil {
+			fail(err)
+		}
+		highest = max(highest, fd)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		fail(err)
+	}
+	ready(fmt.Sprint(highest+1, limit.Cur, limit.Max))
+	block()
+}
+
+// threadNiceness returns the niceness of each thread of this process, each value once.
+func threadNiceness() []string {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		fail(err)
+	}
+	var all []string
+	for _, task := range tasks {
+		text, err := os.ReadFile("/proc/self/task/" + task.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		all = append(all, strings.Fields(rest)[16])
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// niceness makes the runtime start threads and says how nice they are.
+func niceness([]string) {
+	var started, done sync.WaitGroup
+	done.Add(1)
+	for range 4 {
+		started.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			started.Done()
+			done.Wait()
+		}()
+	}
+	started.Wait()
+	ready(strings.Join(threadNiceness(), " "))
+	block()
+}
+
+// nicer gives up all privileges and says what comes of asking for this niceness.
+func nicer(args []string) {
+	if os.Getuid() == 0 {
+		if err := syscall.Setuid(65534); err != nil {
+			fail(err)
+		}
+	}
+	s, err := proc.NewSpawnerWith(proc.SpawnerConfig{Nice: atoi(args[0])})
+	if err == nil {
+		s.Close()
+	}
+	ready(fmt.Sprint(err))
+	block()
+}
+
+// burn uses up so many milliseconds of processor time, in a child too if there is a second argument, and
+// then waits.
+func burn(args []string) {
+	if len(args) > 1 {
+		cmd := command("burn", args[0])
+		startReadyHere(cmd)
+		if args[1] == "kill" {
+			if err := cmd.Process.Kill(); err != nil {
+				fail(err)
+			}
+			_ = cmd.Wait() // it was killed
+		}
+	}
+	want := time.Duration(atoi(args[0])) * time.Millisecond
+	for used := time.Duration(0); used < want; {
+		var r unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+			fail(err)
+		}
+		used = time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	ready(strconv.Itoa(os.Getpid()))
+	block()
+}

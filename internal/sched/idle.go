@@ -1,0 +1,127 @@
+package sched
+
+import "time"
+
+// overrunTick is how often the scheduler looks whether a call takes longer than
+// expected and holds up what was sent behind it.
+const overrunTick = 2 * time.Millisecond
+
+// maybeIdleLocked counts a lane as idle if it is, and finds it something to do.
+func (s *Scheduler) maybeIdleLocked(l *lane) {
+	w := l.worker
+	if w.held == 0 && !w.dead {
+		s.emptiedLocked(w)
+	}
+	if l.held > 0 || l.fenced || l.isIdle || s.ended || !w.takes() {
+		return
+	}
+	l.isIdle = true
+	s.idle = append(s.idle, l)
+	if w.own.count > 0 {
+		s.wanted = append(s.wanted, w)
+		return
+	}
+	if s.queue.first() == nil && s.ahead > 0 {
+		s.stealLocked()
+	}
+}
+
+// emptiedLocked does what is due when a worker holds nothing.
+func (s *Scheduler) emptiedLocked(w *worker) {
+	if w.alone {
+		w.alone = false
+		for _, l := range w.lanes {
+			s.maybeIdleLocked(l)
+		}
+	}
+	if w.retiring {
+		s.leaveLocked(w)
+	}
+	if s.elastic {
+		w.idle = s.now()
+		if s.steerAt == 0 && s.fleet.surplus() {
+			s.steerLocked()
+		}
+	}
+}
+
+func (s *Scheduler) notIdleLocked(l *lane) {
+	if !l.isIdle {
+		return
+	}
+	l.isIdle = false
+	for i := len(s.idle) - 1; i >= 0; i-- {
+		if s.idle[i] == l {
+			s.idle = append(s.idle[:i], s.idle[i+1:]...)
+			return
+		}
+	}
+}
+
+// stealLocked takes back what the busiest lane was sent ahead, since another
+// idles. Its head stays: it is about to start, if it has not.
+func (s *Scheduler) stealLocked() {
+	var from *lane
+	for _, w := range s.workers {
+		for _, l := range w.lanes {
+			if l.isAhead && !l.fenced && !w.dead && l.load >= worthSharing && (from == nil || l.load > from.load) {
+				from = l
+			}
+		}
+	}
+	if from != nil {
+		s.withdrawAheadLocked(from)
+	}
+}
+
+// withdrawAheadLocked takes back all that a lane has been sent ahead.
+func (s *Scheduler) withdrawAheadLocked(l *lane) {
+	started, _, _ := l.worker.link.Progress(l.index)
+	s.withdrawLocked(l, max(started, l.base))
+}
+
+// noteAheadLocked keeps count of the lanes that hold more than they run, and the
+// timer going while there are any.
+func (s *Scheduler) noteAheadLocked(l *lane) {
+	ahead := l.held > 1 && !l.worker.dead
+	if ahead == l.isAhead {
+		return
+	}
+	l.isAhead = ahead
+	if !ahead {
+		s.ahead--
+		return
+	}
+	s.ahead++
+	if s.overrun == nil && !s.ended {
+		s.overrun = time.AfterFunc(overrunTick, s.checkOverruns)
+	}
+}
+
+// checkOverruns withdraws what waits behind a call that has run since the last
+// look.
+func (s *Scheduler) checkOverruns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.overrun = nil
+	if s.ended {
+		return
+	}
+	for _, w := range s.workers {
+		for _, l := range w.lanes {
+			if !l.isAhead || l.fenced {
+				continue
+			}
+			started, _, _ := w.link.Progress(l.index)
+			if started != l.tickSeq || started < l.base {
+				l.tickSeq = started
+				continue
+			}
+			s.withdrawLocked(l, started)
+		}
+	}
+	s.dispatchLocked()
+	if s.ahead > 0 && s.overrun == nil && !s.ended {
+		s.overrun = time.AfterFunc(overrunTick, s.checkOverruns)
+	}
+}
