@@ -3,9 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/executor"
 )
 
 // What happens beside a running neighbour; see among. Each returns how to learn
@@ -66,6 +70,59 @@ func (h *host) cancelRunning(int) (func() string, error) {
 		}
 		return fateOf(h.ctx, f)
 	}, err
+}
+
+// timeOut limits how long a call may run that takes longer and does not listen.
+func (h *host) timeOut(int) (func() string, error) {
+	f := deaf.Submit(h.ctx, h.pool, nap{h.path("call"), 10 * time.Second}, procpool.Timeout(500*time.Millisecond))
+	_, err := h.started("call")
+	return func() string { return fateOf(h.ctx, f) }, err
+}
+
+// stopRunning stops a worker that runs a call, and leaves it so.
+func (h *host) stopRunning(int) (func() string, error) {
+	f := gate.Submit(h.ctx, h.pool, h.path("call"))
+	pid, err := h.started("call")
+	if err != nil {
+		return nil, err
+	}
+	return func() string { return fateOf(h.ctx, f) }, sendSignal(pid, stopSignal)
+}
+
+// badInitializer starts a pool whose workers can't be initialized. Its call is the
+// start of the pool.
+func (h *host) badInitializer() error {
+	cfg := h.config()
+	cfg.Initializer = initialize.Bind(h.path("starts"))
+	pool, err := executor.New(h.ctx, cfg)
+	fate := nameOf(err)
+	if err == nil {
+		h.pool = pool
+		fate = fateOf(h.ctx, square.Submit(h.ctx, pool, 1))
+	}
+	starts, err := os.ReadFile(h.path("starts"))
+	if err != nil {
+		return fmt.Errorf("no initializer ran: %w", err)
+	}
+	err = h.tell("call", fmt.Sprintf("%s, starts: %d", fate, len(starts)))
+	if h.pool == nil {
+		return errors.Join(err, h.tell("close", fateOK))
+	}
+	return errors.Join(err, h.close())
+}
+
+// startPrograms has every worker start a program that goes on for a minute.
+func (h *host) startPrograms() error {
+	var calls []*procpool.Future[int]
+	for i := range poolSize {
+		calls = append(calls, child.Submit(h.ctx, h.pool, h.path(strconv.Itoa(i))))
+	}
+	for i := range calls {
+		if _, err := h.started(strconv.Itoa(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cancelMany cancels eight calls, of which one runs and the others wait.

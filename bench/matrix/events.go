@@ -18,6 +18,8 @@ type event struct {
 	// KillHost has the host killed when it is ready; what counts then is which
 	// processes are left.
 	KillHost bool
+	// Alone has nothing but the one call.
+	Alone bool
 	// Lacks names the pools that have no such thing.
 	Lacks []string
 	// play is procpool's part.
@@ -83,15 +85,28 @@ func events() []event {
 			play:  func(h *host) error { return h.among(h.cancelRunning) },
 		},
 		{
+			Key: "timeout", What: "a limit of 0.5 s on a task of 10 s", Call: itsFate("^TimeoutError"), Ours: itsFate("^TimeoutError$"),
+			Lacks: []string{executorPool, multiprocessingPool},
+			play:  func(h *host) error { return h.among(h.timeOut) },
+		},
+		{
 			Key: "cancel-many", What: "cancel 8 calls, one of which runs", Call: itsFate("^8 of 8"), Ours: itsFate("^8 of 8"),
 			Good: "only those calls", Bad: "some run on", Lacks: []string{multiprocessingPool},
 			play: func(h *host) error { return h.among(h.cancelMany) },
 		},
 	}
+	rows = append(rows, event{
+		Key: "stop", What: "a worker is stopped in a task (SIGSTOP)", Call: itsFate(anyError), Ours: itsFate("^CrashError, hung"),
+		play: func(h *host) error { return h.among(h.stopRunning) },
+	}, event{
+		Key: "initializer", What: "the initializer fails", Call: itsFate(anyError), Ours: itsFate("^StartError, starts: 1$"),
+		Good: "it says so", Alone: true, play: (*host).badInitializer,
+	})
 	return append(rows,
 		hostKilled("host-idle", "the host is killed, its workers are idle", func(*host) error { return nil }),
 		hostKilled("host-busy", "the host is killed, its workers are in a task of 4 s", (*host).occupy),
 		hostKilled("host-stopped", "the host is killed, its workers are stopped (SIGSTOP)", (*host).stopAll),
+		hostKilled("host-children", "the host is killed, its workers have started programs", (*host).startPrograms),
 	)
 }
 

@@ -76,7 +76,8 @@ func (h *host) start() error {
 
 func (h *host) config() executor.Config {
 	return executor.Config{
-		Workers: poolSize, CancelGrace: 200 * time.Millisecond, Output: io.Discard,
+		Workers: poolSize, Output: io.Discard,
+		CancelGrace: 200 * time.Millisecond, HungAfter: time.Second, // within patience
 		OnEvent: func(e executor.Event) {
 			if e.Kind == executor.WorkerReady {
 				h.ready <- e.PID
@@ -191,6 +192,8 @@ func nameOf(err error) string {
 			return "CrashError, hung"
 		}
 		return "CrashError, " + crash.Reason
+	case errors.As(err, &start): // before what it wraps
+		return "StartError"
 	case errors.As(err, &task):
 		return "TaskError"
 	case errors.As(err, &panicE):
@@ -199,8 +202,6 @@ func nameOf(err error) string {
 		return "CodecError"
 	case errors.As(err, &timeout):
 		return "TimeoutError"
-	case errors.As(err, &start):
-		return "StartError"
 	case errors.Is(err, context.Canceled):
 		return "Canceled"
 	}

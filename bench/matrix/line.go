@@ -55,18 +55,22 @@ func (l *line) judge() {
 		}
 	}
 	e := l.event
+	hangs := strings.HasPrefix(l.Call, fateHang)
 	if !e.KillHost && l.Trouble == "" {
 		switch {
-		case l.Call == fateHang:
+		case hangs:
 			say(true, "the call hangs")
 		case !e.Call.MatchString(l.Call) && e.Bad != "":
 			say(true, e.Bad)
 		case !e.Call.MatchString(l.Call), l.Pool == ours && !e.Ours.MatchString(l.Call):
 			say(true, "the call has another outcome than it should")
 		}
-		if others := together([]string{l.Neighbour, l.Pending, l.Next}); others != fateOK && others == l.Next {
+		others := together([]string{l.Neighbour, l.Pending, l.Next})
+		switch {
+		case e.Alone: // there are no others
+		case others != fateOK && others == l.Next:
 			say(true, broken(others))
-		} else {
+		default:
 			say(l.Neighbour != fateOK, "its neighbour "+fails(l.Neighbour))
 			say(l.Pending != fateOK, "those that wait "+strings.TrimSuffix(fails(l.Pending), "s"))
 			say(l.Next != fateOK, "the next one "+fails(l.Next))

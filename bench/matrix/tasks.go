@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"syscall"
 	"time"
@@ -36,6 +37,28 @@ var (
 		return 0, nil
 	})
 
+	// child starts a program and waits for it.
+	child = procpool.Define("child", func(ctx context.Context, path string) (int, error) {
+		cmd := exec.CommandContext(ctx, "sleep", "60")
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		if err := sayStarted(path); err != nil {
+			return 0, err
+		}
+		return 0, cmd.Wait()
+	})
+
+	// initialize counts how often it was tried, and fails.
+	initialize = procpool.Define("initialize", func(_ context.Context, path string) (int, error) {
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return 0, err
+		}
+		_, err = f.WriteString("x")
+		return 0, errors.Join(err, f.Close(), errors.New("the model is not there"))
+	})
+
 	takeRough  = procpool.Define("take_rough", func(_ context.Context, r rough) (int, error) { return int(r), nil })
 	giveRough  = procpool.Define("give_rough", func(context.Context, int) (rough, error) { return failsToDecode, nil })
 	unwritable = procpool.Define("unwritable", func(context.Context, int) (chan int, error) { return make(chan int), nil })
@@ -43,7 +66,7 @@ var (
 
 // served lists them for the workers.
 func served() []procpool.Task {
-	return []procpool.Task{square, gate, deed, deaf, takeRough, giveRough, unwritable}
+	return []procpool.Task{square, gate, deed, deaf, child, initialize, takeRough, giveRough, unwritable}
 }
 
 type what struct{ How, Path string }

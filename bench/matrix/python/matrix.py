@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -61,6 +62,20 @@ def deed(how, path):
 def deaf(path, seconds):
     say_started(path)
     time.sleep(seconds)
+
+
+def child(path):
+    """Starts a program and waits for it."""
+    program = subprocess.Popen(["sleep", "60"])
+    say_started(path)
+    program.wait()
+
+
+def initialize(path):
+    """Counts how often it was tried, and fails."""
+    with open(path, "a") as file:
+        file.write("x")
+    raise RuntimeError("the model is not there")
 
 
 class OddError(Exception):
@@ -269,6 +284,18 @@ class Host:
         cancelled = call.cancel()
         return lambda: self.fate(call) if cancelled else "it can't be cancelled"
 
+    def stop_running(self, _):
+        fate = self.submit(gate, self.path("call"))
+        os.kill(self.started("call"), signal.SIGSTOP)
+        return fate
+
+    def bad_initializer(self):
+        starts = self.path("starts")
+        self.pool = POOLS[self.kind](initializer=initialize, initargs=(starts,))
+        fate = self.submit(square, 1)()
+        self.tell("call", f"{fate}, starts: {os.path.getsize(starts)}")
+        self.close()
+
     def cancel_many(self, _):
         n = 8
         calls = [self.pool.submit(gate, self.path(str(i))) for i in range(n)]
@@ -288,6 +315,12 @@ class Host:
         for pid in self.occupied():
             os.kill(pid, signal.SIGSTOP)
 
+    def start_programs(self):
+        for i in range(POOL_SIZE):
+            self.pool.submit(child, self.path(str(i)))
+        for i in range(POOL_SIZE):
+            self.started(str(i))
+
     def to_be_killed(self, occupy):
         self.start()
         occupy()
@@ -304,6 +337,7 @@ class Host:
             "callback": self.callback,
             "cancel": self.cancel,
             "cancel-many": self.cancel_many,
+            "stop": self.stop_running,
         }
         whole = {
             "argument-encode": value(take, lambda: 0),
@@ -311,9 +345,11 @@ class Host:
             "argument-decode": value(take, FailsToDecode()),
             "result-encode": value(give_unwritable, 1),
             "result-decode": value(give_rough, 1),
+            "initializer": self.bad_initializer,
             "host-idle": lambda: self.to_be_killed(lambda: None),
             "host-busy": lambda: self.to_be_killed(self.occupied),
             "host-stopped": lambda: self.to_be_killed(self.stop_all),
+            "host-children": lambda: self.to_be_killed(self.start_programs),
         }
         if self.event in whole:
             whole[self.event]()
