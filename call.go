@@ -125,13 +125,14 @@ type CallInfo struct {
 	Failed []Attempt
 }
 
-// Attempt is one start of a call that failed.
+// Attempt is one start of a call, which failed.
 type Attempt struct {
 	// Worker and PID are the worker's number and process id.
 	Worker, PID int
 	// Run is how long it ran, 0 where that is not known.
 	Run time.Duration
-	// Err is why it failed.
+	// Err is why it failed: a [*CrashError], [*TimeoutError], [*TaskError] or
+	// [*PanicError].
 	Err error
 }
 
@@ -209,16 +210,25 @@ func (c *Call) judge(err error) error {
 	if !ok {
 		return err
 	}
-	if c.deadline != 0 && time.Now().UnixNano() >= c.deadline {
+	if c.pastDeadline() {
 		return &cancelError{task: c.spec.name, err: context.DeadlineExceeded}
 	}
+	return c.identify(te)
+}
+
+// identify gives a task's error the sentinel that the caller's handle knows.
+func (c *Call) identify(te *TaskError) error {
 	sentinel := c.spec.errors[te.Code]
 	if sentinel == nil && te.sentinel == nil {
-		return err
+		return te
 	}
 	identified := *te
 	identified.sentinel = sentinel
 	return &identified
+}
+
+func (c *Call) pastDeadline() bool {
+	return c.deadline != 0 && time.Now().UnixNano() >= c.deadline
 }
 
 func (c *Call) publish() {
@@ -270,6 +280,9 @@ func (c *Call) failed() []Attempt {
 // NoteFailed records an attempt that failed and is followed by another. An
 // executor calls it from one goroutine at a time.
 func (c *Call) NoteFailed(a Attempt) {
+	if te, ok := a.Err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
+		a.Err = c.identify(te)
+	}
 	all := append(slices.Clip(c.failed()), a)
 	c.failures.Store(&all)
 }

@@ -47,8 +47,11 @@
 // Four families, because callers do four different things about them:
 //
 //   - The task failed: [*TaskError], [*PanicError]. Fix or report.
-//   - The process died: [*CrashError], which matches [ErrCrashed]. Run again if that is safe.
+//   - The process died: [*CrashError], which matches [ErrCrashed]. Run again if that is
+//     safe; [Idempotent] and [Retries] have the pool do so. A call that killed its
+//     worker at the last attempt it may have also matches [ErrPoison]: leave it.
 //   - The pool refused: [ErrClosed], [ErrQueueFull], [ErrUnknownTask], [ErrTooLarge],
 //     [*StartError], [*CodecError]. Fix or back off.
-//   - Time or cancellation: [context.Canceled], [context.DeadlineExceeded]. Give up.
+//   - Time or cancellation: [context.Canceled], [context.DeadlineExceeded], which
+//     [*TimeoutError] matches, too. Give up.
 package procpool

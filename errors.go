@@ -19,9 +19,9 @@ var (
 	// ErrTooLarge says that an argument or a result is over the pool's
 	// MaxPayload.
 	ErrTooLarge = errors.New("procpool: payload too large")
-	// ErrPoison says that a call that may be run again (see [Idempotent]) has
-	// killed its worker at every attempt. The error also matches the last
-	// [*CrashError].
+	// ErrPoison says that a call was run again as often as it may be (see
+	// [Retries]) and the last attempt, too, killed its worker. The error also
+	// matches that attempt's [*CrashError].
 	ErrPoison = errors.New("procpool: the call kills its workers")
 	// ErrCrashed matches every [*CrashError].
 	ErrCrashed = errors.New("procpool: the worker died")
@@ -256,8 +256,9 @@ func CancelError(ctx context.Context, c *Call) error {
 	return &cancelError{task: c.Task(), err: ctx.Err(), cause: context.Cause(ctx)}
 }
 
-// PoisonError makes the error for a call that killed its worker at each of so many
-// attempts: it matches [ErrPoison] and the last crash. Executors use it.
+// PoisonError makes the error for a call that is given up after so many attempts,
+// the last of which was a crash: it matches [ErrPoison] and that crash.
+// [Call.Retry] uses it.
 func PoisonError(c *Call, attempts int, last *CrashError) error {
 	return &poisonError{task: c.Task(), attempts: attempts, last: last}
 }
@@ -269,7 +270,7 @@ type poisonError struct {
 }
 
 func (e *poisonError) Error() string {
-	return fmt.Sprintf("procpool: task %q killed its worker at each of %d attempts; the last: %v", e.task, e.attempts, e.last)
+	return fmt.Sprintf("procpool: task %q is given up after %d attempts: %v", e.task, e.attempts, e.last)
 }
 
 func (e *poisonError) Unwrap() []error { return []error{ErrPoison, e.last} }

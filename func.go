@@ -45,14 +45,16 @@ type spec struct {
 // workerproc.Init (or workerproc.Serve) to have workers serve it. Define panics
 // when name is empty or holds a space or control character, and when fn is nil.
 //
-// fn runs in a worker process, one call at a time. Where the
-// worker is this program run again it never runs the rest of main: flags,
-// globals and captured variables have their initial values there, and package
-// initialization runs again. So keep handles in package-level variables, and
-// load state in sync.OnceValue inside fn.
+// fn runs in a worker process, one call at a time unless the pool's Concurrency
+// is above one. Where the worker is this program run again it never runs the rest
+// of main: flags, globals and captured variables have their initial values there,
+// and package initialization runs again. So keep handles in package-level
+// variables, and load state in the pool's Initializer (see [Func.Bind]) or in
+// sync.OnceValue inside fn.
 //
-// fn's context ends when the caller cancels or its deadline passes. A function
-// that goes on all the same has its process killed after a grace period.
+// fn's context ends when the caller cancels, when its deadline passes, and when the
+// call has run longer than its [Timeout]. A function that goes on all the same has
+// its process killed after a grace period.
 func Define[In, Out any](name string, fn func(context.Context, In) (Out, error), opts ...Option) *Func[In, Out] {
 	if fn == nil {
 		panic(fmt.Sprintf("procpool: Define(%q): the function is nil", name))
@@ -109,7 +111,9 @@ func (f *Func[In, Out]) With(opts ...Option) *Func[In, Out] {
 // KeyBy returns a copy of the handle whose calls have a key: calls with the same
 // key run in the same worker for as long as it lives, in the order in which they
 // were submitted, so that a worker can keep what belongs to the key in memory. A
-// call waits for its worker even if others are idle. An empty key is none.
+// call waits for its worker even if others are idle. An empty key is none, as is a
+// nil function. key is called by Submit on its caller's goroutine, and by Map on
+// the one that pulls the inputs; it must be safe for concurrent use.
 //
 // A key is lost when its worker dies or is replaced; the next call with it
 // chooses another. It may also be lost when a worker has more keys than the pool

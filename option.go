@@ -25,8 +25,8 @@ func NoWait() Option { return optionFunc(func(s *spec) { s.noWait = true }) }
 // Timeout bounds how long one attempt of a call may run, from its start in the
 // worker. Neither the wait in the queue nor earlier attempts count; a context's
 // deadline counts everything. An attempt that runs longer fails with a
-// [*TimeoutError], and its work is stopped as after a cancellation. It panics when
-// d is not above zero.
+// [*TimeoutError] and its work is stopped, as after a cancellation; [RetryOn] can
+// have the call run again then. It panics when d is not above zero.
 func Timeout(d time.Duration) Option {
 	if d <= 0 {
 		panic(fmt.Sprintf("procpool: Timeout(%v): a call needs time to run", d))

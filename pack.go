@@ -79,7 +79,7 @@ func (c *Call) ItemSizes() []uint32 {
 
 // Split cuts a sealed pack in two: c keeps the first n items, the returned call
 // has the rest, its Slot empty but for what an executor must not lose (Stamp,
-// Attempts, Victims). n must be above 0 and below [Call.Items].
+// Attempts, Victims, Failures, Suspect). n must be above 0 and below [Call.Items].
 func (c *Call) Split(n int) *Call {
 	p := c.pack
 	p.mu.Lock()
@@ -90,6 +90,8 @@ func (c *Call) Split(n int) *Call {
 	}
 	rest := &Call{spec: c.spec, holder: c.holder, key: c.key, deadline: c.deadline, payload: c.payload[bytes:]}
 	rest.Slot.Stamp, rest.Slot.Attempts, rest.Slot.Victims = c.Slot.Stamp, c.Slot.Attempts, c.Slot.Victims
+	rest.Slot.Failures, rest.Slot.Suspect = c.Slot.Failures, c.Slot.Suspect
+	rest.failures.Store(c.failures.Load())
 	rest.pack = &pack{sealed: true, sizes: p.sizes[n:], finished: p.finished[n:], first: p.first + n, done: p.done}
 	for _, f := range rest.pack.finished {
 		if !f {

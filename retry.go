@@ -44,8 +44,8 @@ func (c FailureClass) String() string {
 const (
 	// idempotentRetries is how often [Idempotent] lets a call be run again.
 	idempotentRetries = 2
-	// maxRetries bounds [Retries].
-	maxRetries = 1000
+	// maxRetries bounds [Retries], since each failed attempt is remembered.
+	maxRetries = 100
 	// defaultFirstDelay and defaultLongestDelay are the [Backoff] unless another
 	// is given.
 	defaultFirstDelay   = 20 * time.Millisecond
@@ -73,8 +73,8 @@ func (s *spec) changeRetry(change func(*retryPolicy)) {
 }
 
 // Idempotent says that a call may safely be run more than once. It is then run
-// again when its worker died, at most twice; see [Retries], which also says what
-// to do about other failures. Without either a call that has started is never run
+// again when its worker died, at most twice: [Retries] sets another number,
+// [RetryOn] other reasons. Without either a call that has started is never run
 // again.
 func Idempotent() Option {
 	return optionFunc(func(s *spec) {
@@ -90,12 +90,13 @@ func Idempotent() Option {
 // run again: n times at most, whatever the reasons. What counts as a reason is the
 // death of its worker; [RetryOn] changes that. Between two attempts it waits (see
 // [Backoff]). Where several calls ran in the worker that died, each is run again
-// alone, so that the innocent ones finish.
+// alone, so that the innocent ones finish. A call whose context has ended is not
+// run again.
 //
 // When n are used up the call fails with the last attempt's error, which after a
 // crash also matches [ErrPoison]. The attempts before are in [CallInfo.Failed].
 // Retries(0) forbids what an option before it has allowed. It panics when n is
-// negative or above 1000.
+// negative or above 100.
 func Retries(n int) Option {
 	if n < 0 || n > maxRetries {
 		panic(fmt.Sprintf("procpool: Retries(%d): between 0 and %d", n, maxRetries))
@@ -104,11 +105,12 @@ func Retries(n int) Option {
 }
 
 // RetryOn says that a failure of the given class is a reason to run the call again
-// if when says so, which is given the attempt's error; nil means always. Without
-// it crashes and running out of memory are a reason, timeouts and task failures
-// are none. How often is for [Idempotent] or [Retries] to say. when is called on a
-// goroutine of the pool's, by several at once; a panic in it means no. RetryOn
-// panics for a class that there is not.
+// if when says so; nil means always. when is given the attempt's error, as the
+// caller would get it. Without RetryOn crashes and running out of memory are a
+// reason, timeouts and task failures are none. How often is for [Idempotent] or
+// [Retries] to say. when is called on a goroutine of the pool's, by several at
+// once, and should be quick; a panic in it means no. RetryOn panics for a class
+// that there is not.
 func RetryOn(class FailureClass, when func(error) bool) Option {
 	if class < CrashFailure || class >= failureClasses {
 		panic(fmt.Sprintf("procpool: RetryOn(%d): there is no such class", class))
@@ -135,13 +137,17 @@ func Backoff(first, longest time.Duration) Option {
 // a quick look before [Call.Retry].
 func (c *Call) MayFailAgain() bool { return c.spec.retry != nil && c.spec.retry.max > 0 }
 
-// Retry decides whether the call is run again after its attempt number failures
-// failed with err, and after what wait. If not, final is the error to finish the
-// call with. It may run user code (see [RetryOn]), so it is not to be called with
-// locks held. Executors use it.
+// Retry decides whether the call is run again after one more of its attempts,
+// which makes failures so far, failed with err, and after what wait. If not, final
+// is the error to finish the call with. It may run user code (see [RetryOn]), so it
+// is not to be called with locks held. Executors use it.
 func (c *Call) Retry(failures int, err error) (wait time.Duration, again bool, final error) {
-	p, class := c.spec.retry, classOf(err)
-	if p == nil || class == 0 || !p.on[class] {
+	p, err := c.spec.retry, c.judge(err)
+	class := classOf(err)
+	if p == nil || class == 0 || !p.on[class] || c.pastDeadline() {
+		return 0, false, err
+	}
+	if when := p.when[class]; when != nil && !agrees(when, err) {
 		return 0, false, err
 	}
 	if failures > p.max {
@@ -150,34 +156,36 @@ func (c *Call) Retry(failures int, err error) (wait time.Duration, again bool, f
 		}
 		return 0, false, err
 	}
-	if when := p.when[class]; when != nil && !agrees(when, err) {
-		return 0, false, err
+	return p.wait(failures), true, nil
+}
+
+// wait returns how long a call waits after so many failures.
+func (p *retryPolicy) wait(failures int) time.Duration {
+	wait := p.first
+	for range min(failures-1, 62) { // twice as long each time, with no overflow
+		wait += min(wait, p.longest-wait)
 	}
-	wait = p.longest
-	if shift := failures - 1; shift < 32 && p.first<<shift>>shift == p.first {
-		wait = min(p.first<<shift, p.longest)
-	}
-	return wait - time.Duration(rand.Float64()*float64(wait)/2), true, nil //nolint:gosec // jitter, no secret
+	return wait - time.Duration(rand.Float64()*float64(wait)/2) //nolint:gosec // jitter, no secret
 }
 
 // classOf returns what kind of failed attempt err is, 0 for none that could be run
-// again.
+// again. A sentinel that a task's error has taken along is the task's.
 func classOf(err error) FailureClass {
 	var (
-		crash   *CrashError
-		timeout *TimeoutError
-		task    *TaskError
-		panicE  *PanicError
+		crash    *CrashError
+		timeout  *TimeoutError
+		task     *TaskError
+		panicked *PanicError
 	)
 	switch {
+	case errors.As(err, &task), errors.As(err, &panicked):
+		return TaskFailure
 	case errors.As(err, &crash) && crash.OOM != OOMNo:
 		return OOMFailure
 	case crash != nil:
 		return CrashFailure
 	case errors.As(err, &timeout):
 		return TimeoutFailure
-	case errors.As(err, &task), errors.As(err, &panicE):
-		return TaskFailure
 	}
 	return 0
 }

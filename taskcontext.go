@@ -23,7 +23,7 @@ func WithMetadata(ctx context.Context, m map[string]string) context.Context {
 
 type attemptKey struct{}
 
-// AttemptFrom returns which attempt of its call a task runs in: 1 the first time,
+// AttemptFrom returns which attempt of its call ctx belongs to: 1 the first time,
 // more when the call is run again (see [Retries]).
 func AttemptFrom(ctx context.Context) int {
 	if n, ok := ctx.Value(attemptKey{}).(int); ok {

@@ -45,7 +45,7 @@ func (s *members) list() []*member {
 
 // vitals is what is remembered of a worker between two looks at it.
 type vitals struct {
-	pulse    sched.Pulse
+	pulse    *sched.Pulse
 	looked   time.Time // at its pulse
 	sign     time.Time // its last sign of life then
 	answered uint64    // the calls it had answered when its memory was looked at
@@ -98,17 +98,21 @@ func (m *member) lookAtPulse(window time.Duration, now time.Time) {
 		return
 	}
 	sign := m.LastPong()
-	known := false
-	var look sched.Vitals
+	var (
+		cpu            time.Duration
+		stopped, known bool
+	)
 	if sign.Equal(v.sign) { // or else it lives, and need not be looked at closely
 		if usage, err := m.Usage(); err == nil {
-			known = true
-			look.CPU, look.Stopped = usage.CPU, usage.Stopped
+			cpu, stopped, known = usage.CPU, usage.Stopped, true
 		}
 	}
 	v.looked, v.sign = now, sign
-	look.Known, look.Sign = known, int64(sign.Sub(m.core.began))
-	if hung, why := v.pulse.Look(window, int64(now.Sub(m.core.began)), look); hung {
+	if v.pulse == nil {
+		v.pulse = sched.NewPulse(window)
+	}
+	began := m.core.began
+	if hung, why := v.pulse.Look(int64(now.Sub(began)), int64(sign.Sub(began)), cpu, stopped, known); hung {
 		m.core.sched.KillWorker(m.number, fmt.Errorf("%w: %s", errHung, why))
 		return
 	}

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/procpool/procpool/internal/sched"
 	"pgregory.net/rapid"
+
+	"github.com/procpool/procpool/internal/sched"
 )
 
 // fleetModel follows a fleet's orders and knows what each worker may be told.
@@ -78,7 +79,7 @@ func (m *fleetModel) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"idle": func(t *rapid.T) {
-			if n := m.pick(t, "serving"); n != 0 && !slices.Contains(m.yard.idle, n) {
+			if n := m.pick(t, "serving"); n != 0 && !slices.Contains(m.idle, n) {
 				m.idles(n)
 			}
 		},
@@ -217,7 +218,7 @@ func (m *fleetModel) comeToRest() {
 				delete(m.state, number)
 				next = m.now
 			case "serving":
-				if !slices.Contains(m.yard.idle, number) {
+				if !slices.Contains(m.idle, number) {
 					m.idles(number)
 					next = m.now
 				}

@@ -60,10 +60,10 @@ func (f *fleet) grow(now int64, l load, grows bool) {
 
 // shrinkAt returns when the fleet may shrink by one worker if the load stays what it
 // is, 0 for never. Load that comes and goes must not make processes come and go: it
-// shrinks for what has idled for IdleTimeout, not within IdleTimeout of growing, and
-// in small steps.
+// shrinks for what has idled for IdleTimeout while no call waits, not within
+// IdleTimeout of growing, and in small steps.
 func (f *fleet) shrinkAt(l load) int64 {
-	if f.target <= f.cfg.Min || l.idlest == 0 {
+	if f.target <= f.cfg.Min || l.idlest == 0 || l.waiting > 0 {
 		return 0
 	}
 	timeout := int64(f.cfg.IdleTimeout)

@@ -1,7 +1,6 @@
 package sched_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -276,7 +275,7 @@ func BenchmarkFleetOrders(b *testing.B) {
 		f.Orders(1, sched.Load{})
 	}
 	if c := f.Counts(); c.Serving != workers {
-		b.Fatal(fmt.Sprintf("%+v", c))
+		b.Fatalf("%+v", c)
 	}
 	for b.Loop() {
 		f.Proved(workers)

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/procpool/procpool/internal/sched"
 	"pgregory.net/rapid"
+
+	"github.com/procpool/procpool/internal/sched"
 )
 
 // Rule 6.13: hung is not slow. In each row a worker is looked at every second, with a
