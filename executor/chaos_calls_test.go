@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +27,7 @@ type record struct {
 	deadline    bool // has no more than so much patience
 	maybeFull   bool // does not wait for room
 	rerun       int  // allows so many attempts more
+	limited     bool // gives it a Timeout
 	wonByCancel bool // Cancel said that it decided the outcome
 
 	got  answer
@@ -104,12 +105,10 @@ func (c *chaos) call(rng *rand.Rand, burst bool) *record {
 	task, o := c.newOrder(rng, burst)
 	r := &record{order: o, task: task.Name()}
 	ctx, giveUp := c.patienceFor(rng, r)
-	var opts []procpool.Option
-	if rng.IntN(20) == 0 {
-		r.maybeFull = true
-		opts = append(opts, procpool.NoWait())
+	if rng.IntN(10) == 0 {
+		task = task.KeyBy(func(o order) string { return strconv.Itoa(o.ID % 7) })
 	}
-	r.future = task.Submit(ctx, c.pool, o, opts...)
+	r.future = task.Submit(ctx, c.pool, o, c.options(rng, r)...)
 	r.future.OnDone(func() { r.told.Add(1) })
 	switch {
 	case r.cancelled:
@@ -119,6 +118,36 @@ func (c *chaos) call(rng *rand.Rand, burst bool) *record {
 		r.future.OnDone(giveUp) // which is no news then
 	}
 	return r
+}
+
+// options chooses what else is special about a call.
+func (c *chaos) options(rng *rand.Rand, r *record) (opts []procpool.Option) {
+	one := func(in int) bool { return rng.IntN(in) == 0 }
+	if one(20) {
+		r.maybeFull = true
+		opts = append(opts, procpool.NoWait())
+	}
+	if one(20) {
+		r.limited = true
+		opts = append(opts, procpool.Timeout(time.Millisecond+time.Duration(rng.Int64N(int64(20*time.Millisecond)))))
+	}
+	if one(5) {
+		opts = append(opts, procpool.Priority(rng.IntN(7)-3))
+	}
+	if one(6) {
+		opts = append(opts, r.mayRunAgain(rng)...)
+	}
+	return opts
+}
+
+func (r *record) mayRunAgain(rng *rand.Rand) []procpool.Option {
+	opts := []procpool.Option{procpool.Backoff(time.Millisecond, 20*time.Millisecond)}
+	if rng.IntN(2) == 0 {
+		r.rerun = 2
+		return append(opts, procpool.Idempotent())
+	}
+	r.rerun = 1 + rng.IntN(3)
+	return append(opts, procpool.Retries(r.rerun))
 }
 
 // patienceFor chooses how long a call's caller waits for it, and returns how to end
@@ -152,51 +181,4 @@ func (c *chaos) await(r *record) {
 	if errors.Is(r.err, procpool.ErrNotDone) {
 		c.t.Errorf("call %d (%s) has no outcome after %v: %+v", r.order.ID, r.task, within, r.future.Info())
 	}
-}
-
-// mapSome maps over some calls, and may leave early.
-func (c *chaos) mapSome(rng *rand.Rand) (items []*record) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	n, leaveAt := 1+rng.IntN(600), -1
-	if rng.IntN(4) == 0 {
-		leaveAt = rng.IntN(n)
-	}
-	task := chaosTiny
-	deadly := rng.IntN(2) == 0
-	if deadly {
-		task = chaosEnd
-	}
-	var mu sync.Mutex // the input is pulled in a goroutine of Map's
-	inputs := func(yield func(order) bool) {
-		for range n {
-			r := &record{order: order{ID: int(c.ids.Add(1))}, task: task.Name()}
-			if deadly && rng.IntN(100) == 0 {
-				r.order.How = endKill
-			}
-			mu.Lock()
-			items = append(items, r)
-			mu.Unlock()
-			if !yield(r.order) {
-				return
-			}
-		}
-	}
-	i := 0
-	for got, err := range task.Map(ctx, c.pool, inputs) {
-		if errors.Is(err, procpool.ErrClosed) && c.closing.Load() {
-			return items
-		}
-		mu.Lock()
-		r := items[i]
-		mu.Unlock()
-		r.got, r.err, r.over = got, err, true
-		if i++; i == leaveAt {
-			return items
-		}
-	}
-	if i != n && leaveAt < 0 && !c.closing.Load() {
-		c.t.Errorf("Map gave %d results for %d items", i, n)
-	}
-	return items
 }

@@ -89,9 +89,10 @@ func (c *chaos) judge(r *record, runs int) string {
 
 func (c *chaos) judgeOutcome(r *record, runs int) (kind, complaint string) {
 	var (
-		crash  *procpool.CrashError
-		failed *procpool.TaskError
-		panics *procpool.PanicError
+		crash   *procpool.CrashError
+		timeout *procpool.TimeoutError
+		failed  *procpool.TaskError
+		panics  *procpool.PanicError
 	)
 	unless := func(fine bool, complaint string) string {
 		if fine {
@@ -105,11 +106,9 @@ func (c *chaos) judgeOutcome(r *record, runs int) (kind, complaint string) {
 		fine := how == "" && runs > 0 && r.got.ID == r.order.ID && bytes.Equal(r.got.Data, r.order.Data)
 		return "succeeded", unless(fine, fmt.Sprintf("it succeeded with the answer %d of %d bytes", r.got.ID, len(r.got.Data)))
 	case errors.As(err, &crash):
-		fine := killsItsWorker(how) || c.monkey.hasHarmed(crash.Worker, crash.PID)
-		if !c.shared && crash.Suspects != 1 && !crash.Finished {
-			return "crashed", fmt.Sprintf("%d calls are suspects, where one runs at a time", crash.Suspects)
-		}
-		return "crashed", unless(fine, "its worker was left alone")
+		return "crashed", c.judgeCrash(r, crash)
+	case errors.As(err, &timeout):
+		return "timed out", unless(r.limited, "it had no Timeout")
 	case errors.As(err, &failed):
 		return "failed", unless(how == endFail, "it was not to fail")
 	case errors.As(err, &panics):
@@ -124,4 +123,23 @@ func (c *chaos) judgeOutcome(r *record, runs int) (kind, complaint string) {
 		return "closed", unless(c.closing.Load(), "the pool is open")
 	}
 	return "odd", "nobody knows this error"
+}
+
+func (c *chaos) judgeCrash(r *record, crash *procpool.CrashError) string {
+	harmed := c.monkey.hasHarmed(crash.Worker, crash.PID)
+	switch {
+	case crash.Hung && !harmed:
+		return "its worker hung, and nobody had stopped it"
+	case errors.Is(r.err, procpool.ErrPoison) != (r.rerun > 0):
+		return "whether it was run again does not agree with what it allows"
+	case r.future != nil && r.future.Info().Attempts != 1+r.rerun:
+		return "it was not run as often as it may"
+	case c.shared:
+		return "" // it may be a neighbour's doing
+	case crash.Suspects != 1 && !crash.Finished:
+		return fmt.Sprintf("%d calls are suspects, where one runs at a time", crash.Suspects)
+	case !killsItsWorker(r.order.How) && !harmed:
+		return "its worker was left alone"
+	}
+	return ""
 }

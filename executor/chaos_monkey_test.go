@@ -27,7 +27,7 @@ type monkey struct {
 	harmed  map[int]bool // workers that were attacked
 	young   map[int]bool // process ids that were killed before their worker was known
 	attacks map[string]int
-	resume  sync.WaitGroup // stopped workers that will go on
+	later   sync.WaitGroup // what goes on by itself
 }
 
 func newMonkey(mark string) *monkey {
@@ -41,7 +41,7 @@ func (m *monkey) heard(e executor.Event) {
 	switch e.Kind {
 	case executor.WorkerReady:
 		m.ready[e.Worker] = e.PID
-	case executor.WorkerExited:
+	case executor.WorkerExited, executor.WorkerRetired:
 		delete(m.ready, e.Worker)
 	}
 }
@@ -60,14 +60,20 @@ func (m *monkey) String() string {
 	return fmt.Sprint(m.attacks)
 }
 
+func (m *monkey) count(attack string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.attacks[attack]++
+}
+
 // run attacks until its context ends and leaves nobody stopped that was to go on.
 func (m *monkey) run(ctx context.Context, rng *rand.Rand, pool *executor.Pool) {
-	defer m.resume.Wait()
+	defer m.later.Wait()
 	for pause(ctx, 5+rng.IntN(120)) {
 		// Who never lets a worker start gets a pool that gives up starting them,
 		// and rightly so (rule 6.7).
 		if pool.Stats().Workers > 0 {
-			m.attack(ctx, rng)
+			m.attack(ctx, rng, pool)
 		}
 	}
 }
@@ -77,25 +83,29 @@ func pause(ctx context.Context, milliseconds int) bool {
 	return nap(ctx, time.Duration(milliseconds)*time.Millisecond) == nil
 }
 
-func (m *monkey) attack(ctx context.Context, rng *rand.Rand) {
+func (m *monkey) attack(ctx context.Context, rng *rand.Rand, pool *executor.Pool) {
 	switch n := rng.IntN(100); {
 	case n < 3:
 		m.killStarting()
+	case n < 6:
+		m.count("resized")
+		_ = pool.Resize(1 + rng.IntN(4)) // any such number will do
+	case n < 8:
+		m.count("restarted")
+		m.later.Go(func() { _ = pool.Restart(ctx) }) // which may end first
 	case n < 60:
 		m.signal(rng, syscall.SIGKILL)
 	case n < 75:
 		m.signal(rng, syscall.SIGTERM)
 	default:
 		worker, pid := m.signal(rng, syscall.SIGSTOP)
-		rest := rng.IntN(300)
-		m.resume.Go(func() {
-			pause(ctx, rest)
-			if rest < 200 {
+		// Some stay as they are until the pool finds them.
+		if rest := rng.IntN(400); rest < 300 {
+			m.later.Go(func() {
+				pause(ctx, rest)
 				m.send(worker, pid, syscall.SIGCONT)
-			} else {
-				m.send(worker, pid, syscall.SIGKILL)
-			}
-		})
+			})
+		}
 	}
 }
 

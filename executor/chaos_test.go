@@ -22,7 +22,8 @@ var (
 )
 
 // TestChaos has several callers make calls of every kind in a pool whose workers
-// are killed, stopped and terminated from outside all the time. Rules 6.1, 6.2, 6.4
+// are killed, stopped and terminated from outside all the time, and which is resized
+// and restarted meanwhile. Rules 6.1, 6.2, 6.4
 // and 6.6: every call has one outcome, and in bounded time; none that was started
 // is run again unless that is allowed, which the calls' own ledger shows; no call
 // fails but those that died with their worker, were given up or were to fail; and
@@ -40,20 +41,16 @@ func TestChaos(t *testing.T) {
 	}
 	t.Logf("again: go test -run 'TestChaos' ./executor -chaos.for=%v -chaos.seed=%d", *chaosFor, seed)
 	for i, s := range []struct {
-		name  string
-		share float64 // of the time
-		cfg   executor.Config
-		// shared is set where the calls in a worker share its fate.
-		shared bool
+		name   string
+		share  float64 // of the time
+		cfg    executor.Config
+		shared bool // the calls in a worker share its fate
 		// leave ends the pool with calls in it.
 		leave func(*executor.Pool) error
 	}{
-		{"drained", 0.6, executor.Config{Workers: 3}, false, func(p *executor.Pool) error {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			return p.Shutdown(ctx)
-		}},
-		{"closed", 0.4, executor.Config{Workers: 2}, false, (*executor.Pool).Close},
+		{"one by one", 0.4, executor.Config{Workers: 3, Spares: 1, MaxCalls: 200, MaxAge: 3 * time.Second}, false, shutdown},
+		{"elastic", 0.3, executor.Config{MinWorkers: 1, Workers: 4, IdleTimeout: 20 * time.Millisecond}, false, (*executor.Pool).Close},
+		{"several at once", 0.3, executor.Config{Workers: 2, Concurrency: 4, RetireGrace: 200 * time.Millisecond}, true, (*executor.Pool).Close},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			c := newChaos(t, s.cfg, seed+uint64(i), s.shared)
@@ -61,6 +58,12 @@ func TestChaos(t *testing.T) {
 			c.leave(s.leave)
 		})
 	}
+}
+
+func shutdown(p *executor.Pool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return p.Shutdown(ctx)
 }
 
 // chaos is a pool under attack, and its callers.
@@ -97,7 +100,7 @@ func newChaos(t *testing.T, cfg executor.Config, seed uint64, shared bool) *chao
 	}
 	mark := ledgerVariable + "=" + c.ledger.path
 	c.monkey = newMonkey(mark)
-	cfg.SocketDir, cfg.QueueSize, cfg.CancelGrace = sockets, 100, 50*time.Millisecond
+	cfg.SocketDir, cfg.QueueSize, cfg.CancelGrace, cfg.HungAfter = sockets, 100, 50*time.Millisecond, 3*time.Second
 	cfg.OnEvent = c.monkey.heard
 	// The race detector keeps every process for a second at its end.
 	cfg.Env = append(os.Environ(), mark, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
@@ -126,14 +129,29 @@ func (c *chaos) run(d time.Duration) {
 	}
 	cancel()
 	<-attacked
-	eventually(c.t, "the pool is at full size", func() bool {
-		s := c.pool.Stats()
-		return s.Workers >= c.cfg.Workers && s.Starting == 0 && s.Idle == s.Workers
-	})
-	works(c.t, c.pool)
-	c.ids.Add(20) // the calls of works
+	c.fullSize()
 	c.count()
 	c.t.Logf("%d calls: %v; attacks: %v; %+v", c.ids.Load(), &c.outcomes, c.monkey, c.pool.Stats())
+}
+
+// fullSize waits until the pool is as it was in the beginning.
+func (c *chaos) fullSize() {
+	if err := c.pool.Resize(c.cfg.Workers); err != nil {
+		c.t.Error(err)
+	}
+	least := c.cfg.Workers
+	if c.cfg.MinWorkers > 0 {
+		least = c.cfg.MinWorkers
+	}
+	eventually(c.t, "the pool is at full size", func() bool {
+		s := c.pool.Stats()
+		return s.Idle >= least && s.Idle+s.Spares == s.Workers && s.Spares == c.cfg.Spares && s.Starting == 0 && s.Retiring == 0
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.pool.Restart(ctx); err != nil {
+		c.t.Errorf("nobody attacks, and a restart ends with: %v", err)
+	}
 }
 
 // leave ends the pool while it has calls, which end too.
@@ -149,6 +167,7 @@ func (c *chaos) leave(end func(*executor.Pool) error) {
 	}()
 	c.check(c.round(0, time.Second, func() { <-half }))
 	c.pool.Close()
+	c.count()
 }
 
 // round has the callers make calls for a while and returns them when each has
@@ -177,7 +196,7 @@ func (c *chaos) round(number uint64, d time.Duration, settled func()) (records [
 func (c *chaos) settled() {
 	eventually(c.t, "the pool has nothing to do", func() bool {
 		s := c.pool.Stats()
-		return s.Queued == 0 && s.Running == 0
+		return s.Queued == 0 && s.Running == 0 && s.Delayed == 0
 	})
 }
 
