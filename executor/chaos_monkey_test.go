@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,15 +114,9 @@ func (m *monkey) attack(ctx context.Context, rng *rand.Rand, pool *executor.Pool
 // signal sends a signal to one of the workers.
 func (m *monkey) signal(rng *rand.Rand, s syscall.Signal) (worker, pid int) {
 	m.mu.Lock()
-	skip := 0
-	if len(m.ready) > 0 {
-		skip = rng.IntN(len(m.ready))
-	}
-	for w, p := range m.ready { // in no order
-		if worker, pid = w, p; skip == 0 {
-			break
-		}
-		skip--
+	if workers := slices.Sorted(maps.Keys(m.ready)); len(workers) > 0 {
+		worker = workers[rng.IntN(len(workers))]
+		pid = m.ready[worker]
 	}
 	m.mu.Unlock()
 	if pid == 0 || !m.send(worker, pid, s) {

@@ -22,7 +22,7 @@ func (h *host) interrupt(int) (func() string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() string { return fateOf(h.ctx, f) }, sendSignal(pid, interruptSignal)
+	return later(h, f), sendSignal(pid, interruptSignal)
 }
 
 // killIdle kills the worker that does not run the neighbour.
@@ -76,7 +76,7 @@ func (h *host) cancelRunning(int) (func() string, error) {
 func (h *host) timeOut(int) (func() string, error) {
 	f := deaf.Submit(h.ctx, h.pool, nap{h.path("call"), 10 * time.Second}, procpool.Timeout(500*time.Millisecond))
 	_, err := h.started("call")
-	return func() string { return fateOf(h.ctx, f) }, err
+	return later(h, f), err
 }
 
 // stopRunning stops a worker that runs a call, and leaves it so.
@@ -86,7 +86,7 @@ func (h *host) stopRunning(int) (func() string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() string { return fateOf(h.ctx, f) }, sendSignal(pid, stopSignal)
+	return later(h, f), sendSignal(pid, stopSignal)
 }
 
 // badInitializer starts a pool whose workers can't be initialized. Its call is the

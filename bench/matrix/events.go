@@ -52,24 +52,19 @@ func events() []event {
 			play: func(h *host) error { return h.among(h.interrupt) },
 		},
 		ofValue("argument-encode", "the argument can't be encoded", func(h *host) func() string {
-			f := procpool.Remote[chan int, int]("square").Submit(h.ctx, h.pool, make(chan int))
-			return func() string { return fateOf(h.ctx, f) }
+			return later(h, procpool.Remote[chan int, int]("square").Submit(h.ctx, h.pool, make(chan int)))
 		}),
 		ofValue("argument-encoder", "the argument's own encoder fails", func(h *host) func() string {
-			f := takeRough.Submit(h.ctx, h.pool, failsToEncode)
-			return func() string { return fateOf(h.ctx, f) }
+			return later(h, takeRough.Submit(h.ctx, h.pool, failsToEncode))
 		}),
 		ofValue("argument-decode", "the argument can't be decoded in the worker", func(h *host) func() string {
-			f := takeRough.Submit(h.ctx, h.pool, failsToDecode)
-			return func() string { return fateOf(h.ctx, f) }
+			return later(h, takeRough.Submit(h.ctx, h.pool, failsToDecode))
 		}),
 		ofValue("result-encode", "the result can't be encoded", func(h *host) func() string {
-			f := unwritable.Submit(h.ctx, h.pool, 1)
-			return func() string { return fateOf(h.ctx, f) }
+			return later(h, unwritable.Submit(h.ctx, h.pool, 1))
 		}),
 		ofValue("result-decode", "the result can't be decoded by its caller", func(h *host) func() string {
-			f := giveRough.Submit(h.ctx, h.pool, 1)
-			return func() string { return fateOf(h.ctx, f) }
+			return later(h, giveRough.Submit(h.ctx, h.pool, 1))
 		}),
 		{
 			Key: "idle", What: "an idle worker is killed", Call: itsFate("^-$"), Ours: itsFate("^-$"), Good: nobodyNotices,
@@ -118,7 +113,7 @@ func inTask(key, title, ours string) event {
 			return h.among(func(int) (func() string, error) {
 				f := deed.Submit(h.ctx, h.pool, what{key, h.path("call")})
 				_, err := h.started("call")
-				return func() string { return fateOf(h.ctx, f) }, err
+				return later(h, f), err
 			})
 		},
 	}

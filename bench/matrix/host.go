@@ -162,6 +162,11 @@ func fateOf[T any](ctx context.Context, f *procpool.Future[T]) string {
 	return nameOf(err)
 }
 
+// later returns how to learn a call's fate.
+func later[T any](h *host, f *procpool.Future[T]) func() string {
+	return func() string { return fateOf(h.ctx, f) }
+}
+
 // together is one word for several fates.
 func together(fates []string) string {
 	for _, fate := range fates[1:] {
