@@ -42,7 +42,7 @@ demo: ## thumbnails of a folder of images in worker processes; prints where the 
 	@$(GO) run ./examples/thumbnails $(DEMOFLAGS)
 
 .PHONY: test
-test: ## every test of every module, with the race detector
+test: ## every test of every module, with the race detector; a minute of it is TestChaos
 	@$(SAY_RACE)
 	$(NO_CGO) $(GO) test $(RACE) $(TESTFLAGS) work
 
@@ -67,6 +67,12 @@ bench: ## the comparison with other pools, as a table and as out/bench.json (BEN
 	@mkdir -p $(OUT)
 	$(GO) run -C bench . -json $(OUT)/bench.json $(BENCHFLAGS)
 
+MATRIXFLAGS ?=
+.PHONY: matrix
+matrix: ## what each kind of crash costs procpool and the pools of CPython, as a table and as out/matrix.json (a minute)
+	@mkdir -p $(OUT)
+	$(GO) run -C bench ./matrix -json $(OUT)/matrix.json $(MATRIXFLAGS)
+
 .PHONY: microbench
 microbench: $(BIN)/benchstat ## the Benchmark functions through benchstat; OLD=file compares with an earlier run
 	@mkdir -p $(OUT)
@@ -83,6 +89,12 @@ COUNT ?= 50
 stress: ## one test COUNT (50) times under load: make stress PKG=./executor RUN=TestCrash
 	@$(SAY_RACE)
 	@$(NO_CGO) GO=$(GO) RACE=$(RACE) COUNT=$(COUNT) tools/stress.sh '$(PKG)' '$(RUN)'
+
+SOAK ?= 10m
+.PHONY: soak
+soak: ## TestChaos for SOAK (10m): random kills, stops and cancels; SEED=n makes the choices of a run again
+	@$(SAY_RACE)
+	$(NO_CGO) $(GO) test $(RACE) -count=1 -timeout 0 -v -run '^TestChaos$$' ./executor -chaos.for=$(SOAK) $(if $(SEED),-chaos.seed=$(SEED))
 
 ##@ Parts of make check
 

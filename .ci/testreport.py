@@ -1,9 +1,9 @@
 """Reads `go test -json` and tells it to a person.
 
 While packages finish it prints one line each, and everything a failed test
-printed. At the end it lists what was skipped and why, and then the test runner's
-own closing lines, which come last. Lines that are not JSON (make's and the
-compiler's) pass through.
+printed. At the end it says how many tests did not run, which and why, and then
+the test runner's own closing lines, which come last. Lines that are not JSON
+(make's and the compiler's) pass through.
 """
 
 import collections
@@ -56,9 +56,9 @@ def main() -> int:
             if action != "skip":
                 print(f"finished: {package} ({action}, {event.get('Elapsed', 0):.1f} s)", flush=True)
 
-    print(f"\n{passed} tests passed, {len(failed)} failed, {len(skipped)} skipped")
-    for package, test, why in skipped:
-        print(f"skipped: {package} {test}: {why}")
+    print(f"\n{passed} tests passed, {len(failed)} failed, {len(skipped)} DID NOT RUN")
+    for package, test, why in sorted(skipped):
+        print(f"did not run: {package} {test}: {why}")
     print()
     for text in closing:
         print(text)

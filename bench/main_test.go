@@ -31,6 +31,7 @@ func tinyCounts() counts {
 		mapped:     3_000,
 		roundTrips: 100, pythonTrips: 10,
 		queued: 2_000, pings: 10,
+		worked: 60, replaced: 2,
 		echoBytes: 1, pythonEchoBytes: 1, // one echo a round
 	}
 }

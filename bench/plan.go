@@ -14,11 +14,12 @@ type counts struct {
 	roundTrips, pythonTrips int
 	queued                  int
 	pings                   int
+	worked, replaced        int
 	// echoBytes is how much an echo round moves each way, at least once.
 	echoBytes, pythonEchoBytes int
 }
 
-// fullCounts give a run of about two minutes.
+// fullCounts give a run of about three minutes.
 func fullCounts() counts {
 	return counts{
 		rounds: 7, coldRounds: 15, crashRounds: 20,
@@ -26,6 +27,7 @@ func fullCounts() counts {
 		mapped:     1_000_000,
 		roundTrips: 5_000, pythonTrips: 2_000,
 		queued: 100_000, pings: 300,
+		worked: 1_000, replaced: 30,
 		echoBytes: 256 << 20, pythonEchoBytes: 64 << 20,
 	}
 }
@@ -38,6 +40,7 @@ func quickCounts() counts {
 		mapped:     300_000,
 		roundTrips: 2_000, pythonTrips: 500,
 		queued: 50_000, pings: 100,
+		worked: 400, replaced: 10,
 		echoBytes: 64 << 20, pythonEchoBytes: 32 << 20,
 	}
 }
@@ -61,6 +64,9 @@ const (
 	pythonMap       = "multiprocessing.Pool map"
 	pythonFork      = "ProcessPoolExecutor fork"
 	pythonSpawn     = "ProcessPoolExecutor spawn"
+	oursSpare       = "procpool, a spare"
+	oursNoCrashes   = "procpool, no crashes"
+	oursRecycled    = "procpool, MaxCalls 25"
 	besideNoPolling = "beside a busy pool that does not poll"
 	besideIdle      = "beside an idle pool"
 	besideRaw       = "beside a raw socket ping-pong"
@@ -82,7 +88,7 @@ func plan(n counts, py *python) []measure {
 	} {
 		plan = append(plan, echoMeasure(n, py, e.name, e.size, e.target))
 	}
-	return append(plan, crashMeasure(n, py), queuedMeasure(n, py), httpMeasure(n))
+	return append(plan, crashMeasure(n, py), replaceMeasure(n), stormMeasure(n), recyclingMeasure(n), queuedMeasure(n, py), httpMeasure(n))
 }
 
 func futuresMeasure(n counts, py *python) measure {
@@ -222,6 +228,67 @@ func crashMeasure(n counts, py *python) measure {
 		Rows: []rowSpec{{
 			What: "SIGKILL of a busy worker to its error, p50", Unit: "ms", Side: ours, Figure: "ms", Better: lower,
 			Target: aimAtLeast(3, 5), Against: []comparison{{Side: pythonPool}},
+		}},
+	}
+}
+
+func replaceMeasure(n counts) measure {
+	return measure{
+		Name: "replacement", Rounds: n.rounds,
+		Sides: []side{
+			{oursSpare, func(ctx context.Context) (subject, error) { return openReplace(ctx, n.replaced, 1) }},
+			{ours, func(ctx context.Context) (subject, error) { return openReplace(ctx, n.replaced, 0) }},
+		},
+		Rows: []rowSpec{
+			{
+				What: "SIGKILL to the next call, by a spare, p50", Unit: "ms", Side: oursSpare, Figure: "p50_ms", Better: lower,
+				Target: aim(5), Against: []comparison{{Side: ours}},
+			},
+			{
+				What: "SIGKILL to the next call, by a spare, p99", Unit: "ms", Side: oursSpare, Figure: "p99_ms", Better: lower,
+				Against: []comparison{{Side: ours}},
+			},
+		},
+	}
+}
+
+func stormMeasure(n counts) measure {
+	const deadly = 100
+	work := func(name string, deadly int, c poolConfig) side {
+		return side{name, func(ctx context.Context) (subject, error) { return openWork(ctx, n.worked, deadly, c) }}
+	}
+	return measure{
+		Name: "crash-storm", Rounds: n.rounds,
+		Sides: []side{
+			work(ours, deadly, poolConfig{}),
+			work(oursSpare, deadly, poolConfig{spares: 1}),
+			work(oursNoCrashes, 0, poolConfig{}),
+		},
+		Rows: []rowSpec{
+			{
+				What: "calls of 1 ms, 1 % kill their worker", Unit: "per s", Side: ours, Figure: "per_second", Better: higher,
+				Against: []comparison{{Side: oursNoCrashes}},
+			},
+			{
+				What: "the same with a spare worker", Unit: "per s", Side: oursSpare, Figure: "per_second", Better: higher,
+				Against: []comparison{{Side: oursNoCrashes}},
+			},
+		},
+	}
+}
+
+func recyclingMeasure(n counts) measure {
+	return measure{
+		Name: "recycling", Rounds: n.rounds,
+		Sides: []side{
+			{oursRecycled, func(ctx context.Context) (subject, error) {
+				return openWork(ctx, n.worked, 0, poolConfig{maxCalls: 25})
+			}},
+			{ours, func(ctx context.Context) (subject, error) { return openWork(ctx, n.worked, 0, poolConfig{}) }},
+		},
+		Rows: []rowSpec{{
+			What: "calls of 1 ms, a new worker every 25", Unit: "per s", Side: oursRecycled, Figure: "per_second", Better: higher,
+			Against: []comparison{{Side: ours, Target: aim(0.5)}},
 		}},
 	}
 }

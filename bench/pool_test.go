@@ -45,16 +45,17 @@ func (inline) Close() error { return nil }
 func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
 	p := inline{}
 	subjects := map[string]subject{
-		"futures/" + ours:         &futuresRun{pool: p, count: 300, lifetime: forever},
-		"futures/" + oursCancel:   &futuresRun{pool: p, count: 300, lifetime: cancellable},
-		"futures/" + oursDeadline: &futuresRun{pool: p, count: 300, lifetime: withDeadline},
-		"map/" + ours:             &mapRun{pool: p, count: 300},
-		"round-trip/" + ours:      &caller{pool: p, count: 100},
-		"echo-64 KiB/" + ours:     poolEcho(p, 3, 64<<10),
-		"echo-1 MiB/" + ours:      poolEcho(p, 3, 1<<20),
-		"echo-16 MiB/" + ours:     poolEcho(p, 1, 16<<20),
+		"futures/" + ours:           &futuresRun{pool: p, count: 300, lifetime: forever},
+		"futures/" + oursCancel:     &futuresRun{pool: p, count: 300, lifetime: cancellable},
+		"futures/" + oursDeadline:   &futuresRun{pool: p, count: 300, lifetime: withDeadline},
+		"map/" + ours:               &mapRun{pool: p, count: 300},
+		"round-trip/" + ours:        &caller{pool: p, count: 100},
+		"echo-64 KiB/" + ours:       poolEcho(p, 3, 64<<10),
+		"echo-1 MiB/" + ours:        poolEcho(p, 3, 1<<20),
+		"echo-16 MiB/" + ours:       poolEcho(p, 1, 16<<20),
+		"recycling/" + oursRecycled: &workRun{pool: p, count: 10},
 	}
-	needsProcesses := map[string]bool{"cold-start": true, "crash": true, "queued": true, "http": true}
+	needsProcesses := map[string]bool{"cold-start": true, "crash": true, "replacement": true, "crash-storm": true, "queued": true, "http": true}
 	for _, m := range plan(fullCounts(), &python{}) {
 		for _, row := range m.Rows {
 			if needsProcesses[m.Name] {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/procpool/procpool"
 )
@@ -19,6 +21,16 @@ var (
 	// workerPID tells which process to kill.
 	workerPID = procpool.Define("worker_pid", func(context.Context, struct{}) (int, error) { return os.Getpid(), nil })
 
+	// work computes for about a millisecond, and then may take its worker with it.
+	work = procpool.Define("work", func(_ context.Context, deadly bool) (bool, error) {
+		for began := time.Now(); time.Since(began) < time.Millisecond; {
+		}
+		if deadly {
+			return true, killSelf()
+		}
+		return false, nil
+	})
+
 	// block keeps its worker busy until it is cancelled.
 	block = procpool.Define("block", func(ctx context.Context, _ struct{}) (struct{}, error) {
 		<-ctx.Done()
@@ -27,7 +39,18 @@ var (
 )
 
 // served lists them for the workers.
-func served() []procpool.Task { return []procpool.Task{same, echo, workerPID, block} }
+func served() []procpool.Task { return []procpool.Task{same, echo, workerPID, work, block} }
+
+func killSelf() error {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if err := self.Kill(); err != nil {
+		return err
+	}
+	select {} // the end is under way
+}
 
 // workers is the size of the measured pools, as the targets are stated for it.
 const workers = 2
@@ -38,6 +61,10 @@ type poolConfig struct {
 	workers   int
 	queueSize int // 0 for the default
 	noPolling bool
+	spares    int
+	maxCalls  int // 0 for no recycling
+	// alive, if it is set, counts the workers that are ready, spares included.
+	alive *atomic.Int32
 }
 
 // pool is what is measured of executor.Pool.

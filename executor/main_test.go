@@ -108,7 +108,7 @@ func TestMain(m *testing.M) {
 		square, identity, unwrap, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
 		prints, stdin, environment, arguments, allocate, look, nested, spin,
 	}
-	tasks = append(tasks, superviseTasks()...)
+	tasks = append(append(tasks, superviseTasks()...), chaosTasks...)
 	if os.Getenv(otherTasks) != "" {
 		tasks = tasks[:1]
 	}
