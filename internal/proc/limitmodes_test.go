@@ -40,7 +40,7 @@ func openFiles([]string) {
 	block()
 }
 
-// threadNiceness returns the niceness of each thread of this process, each value once.
+// threadNiceness returns the niceness of each thread of this process, in order.
 func threadNiceness() []string {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -56,11 +56,17 @@ func threadNiceness() []string {
 		all = append(all, strings.Fields(rest)[16])
 	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }
 
-// niceness makes the runtime start threads and says how nice they are.
-func niceness([]string) {
+// niceness makes the runtime start threads and says how nice they are, each value once. With an argument
+// it makes a spawner for children of that niceness first, and says every value.
+func niceness(args []string) {
+	if len(args) > 0 {
+		if _, err := proc.NewSpawnerWith(proc.SpawnerConfig{Nice: atoi(args[0])}); err != nil {
+			fail(err)
+		}
+	}
 	var started, done sync.WaitGroup
 	done.Add(1)
 	for range 4 {
@@ -72,7 +78,11 @@ func niceness([]string) {
 		}()
 	}
 	started.Wait()
-	ready(strings.Join(threadNiceness(), " "))
+	all := threadNiceness()
+	if len(args) == 0 {
+		all = slices.Compact(all)
+	}
+	ready(strings.Join(all, " "))
 	block()
 }
 
