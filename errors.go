@@ -150,6 +150,9 @@ type CrashError struct {
 	// Hung is set when the pool killed the process because it had stopped
 	// without a sign of life.
 	Hung bool
+	// Dir is the folder in the pool's CrashDir from which executor.Replay runs the
+	// call again, empty where there is none.
+	Dir string
 }
 
 // Error tells which worker died of what, running what.

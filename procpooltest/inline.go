@@ -1,6 +1,7 @@
 package procpooltest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -16,21 +17,29 @@ import (
 const concurrency = 8
 
 // Inline returns an executor that runs the tasks in this process, each call on a
-// goroutine of its own, at most 8 at a time; the others wait, without bound, in
-// the order they came. A call that is made by a running task starts at once.
+// goroutine of its own, at most 8 at a time; the others wait, without bound, by
+// priority and then in the order they came. A call that is made by a running task
+// starts at once.
 //
 // It keeps the contract of a pool as far as a process can: arguments and results
-// pass through the codec, a task sees the metadata and the deadline of its call
-// but no value of its caller's context, its context ends with the caller's or
-// with Future.Cancel, and a panic or runtime.Goexit in it is a
-// *procpool.PanicError. What it can't do is stop a task that does not heed its
-// context, or outlive os.Exit, a fatal error of the runtime, or a panic in a
-// goroutine that a task started.
+// pass through the codec, a task sees the metadata, the deadline and the attempt
+// of its call but no value of its caller's context, its context ends with the
+// caller's, with Future.Cancel or with the call's Timeout, and a panic or
+// runtime.Goexit in it is a *procpool.PanicError. Calls that may be run again are,
+// after timeouts and task failures where RetryOn says so; the calls of one key run
+// one at a time in their order.
+//
+// What it can't do is stop a task that does not heed its context: its future is
+// resolved in time, yet it keeps its place among the 8, and its key, until it
+// returns, and only then is it run again. Nor can it outlive os.Exit, a fatal
+// error of the runtime, or a panic in a goroutine that a task started, so nothing
+// is run again after a crash. All keys share one memory, and a call that is made by
+// a running task does not wait for its key.
 //
 // Inline panics when two tasks have the same name, a task is nil, or a handle was
 // made by procpool.Remote.
 func Inline(tasks ...procpool.Task) procpool.Executor {
-	ex := &inline{tasks: make(map[string]procpool.Task, len(tasks))}
+	ex := &inline{tasks: make(map[string]procpool.Task, len(tasks)), keys: make(map[string][]*inlineCall)}
 	for _, t := range tasks {
 		if t == nil {
 			panic("procpool: procpooltest.Inline: a task is nil")
@@ -53,7 +62,9 @@ type inline struct {
 
 	mu      sync.Mutex
 	running int
-	waiting []*inlineCall
+	came    int                      // calls so far
+	waiting []*inlineCall            // in the order in which they are to start
+	keys    map[string][]*inlineCall // for each key in use, those that wait for its turn
 }
 
 // inlineCall is a call in the hands of an inline executor.
@@ -64,8 +75,11 @@ type inlineCall struct {
 	ctx      context.Context //nolint:containedctx // the task's own, made before the task starts
 	cancel   context.CancelFunc
 	unwatch  func() bool
+	number   int
 	nested   bool
 	enqueued time.Time
+	waited   time.Duration // for the first attempt
+	failures int
 
 	mu      sync.Mutex
 	started bool
@@ -108,36 +122,82 @@ func (ex *inline) enqueue(ctx context.Context, c *procpool.Call) {
 	})
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
-	if !r.nested && ex.running >= concurrency {
-		ex.waiting = append(ex.waiting, r)
+	ex.came++
+	r.number = ex.came
+	if key := c.Key(); key != "" && !r.nested {
+		behind, busy := ex.keys[key]
+		if busy {
+			ex.keys[key] = append(behind, r)
+			return
+		}
+		ex.keys[key] = nil
+	}
+	ex.placeLocked(r)
+}
+
+// placeLocked starts r, or has it wait for a place in its order.
+func (ex *inline) placeLocked(r *inlineCall) {
+	if r.nested {
+		go r.run()
 		return
 	}
-	ex.startLocked(r)
-}
-
-func (ex *inline) startLocked(r *inlineCall) {
-	if !r.nested {
+	if ex.running < concurrency {
 		ex.running++
+		go r.run()
+		return
 	}
-	go r.run()
+	i, _ := slices.BinarySearchFunc(ex.waiting, r, func(a, b *inlineCall) int {
+		return cmp.Or(cmp.Compare(b.call.Priority(), a.call.Priority()), cmp.Compare(a.number, b.number))
+	})
+	ex.waiting = slices.Insert(ex.waiting, i, r)
 }
 
-// over says that r has left its place, and gives the place to the next.
-func (ex *inline) over(r *inlineCall) {
-	r.unwatch()
-	r.cancel()
+// leaveLocked says that r has left its place, and gives the place to the next.
+func (ex *inline) leaveLocked(r *inlineCall) {
 	if r.nested {
 		return
 	}
+	if len(ex.waiting) == 0 {
+		ex.running--
+		return
+	}
+	next := ex.waiting[0]
+	ex.waiting[0] = nil
+	ex.waiting = ex.waiting[1:]
+	go next.run()
+}
+
+// over says that nothing of r will run any more.
+func (ex *inline) over(r *inlineCall) {
+	r.unwatch()
+	r.cancel()
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
-	ex.running--
-	if len(ex.waiting) > 0 {
-		next := ex.waiting[0]
-		ex.waiting[0] = nil
-		ex.waiting = ex.waiting[1:]
-		ex.startLocked(next)
+	if key := r.call.Key(); key != "" && !r.nested {
+		if behind := ex.keys[key]; len(behind) > 0 {
+			ex.keys[key] = behind[1:]
+			ex.placeLocked(behind[0])
+		} else {
+			delete(ex.keys, key)
+		}
 	}
+	ex.leaveLocked(r)
+}
+
+// again gives up r's place, and places it anew after a wait.
+func (ex *inline) again(r *inlineCall, wait time.Duration) {
+	ex.mu.Lock()
+	ex.leaveLocked(r)
+	ex.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.ctx.Done():
+	}
+	ex.mu.Lock()
+	defer ex.mu.Unlock()
+	ex.placeLocked(r) // given up or not: run ends it
 }
 
 // CancelCall implements procpool.Holder.
@@ -159,10 +219,26 @@ func (r *inlineCall) InspectCall(c *procpool.Call) procpool.CallInfo {
 func (r *inlineCall) start() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.call.Finished() {
+	if r.failures > 0 && r.ctx.Err() != nil && r.unwatch() {
+		r.call.Finish(nil, procpool.CancelError(r.ctx, r.call)) // in place of what would have
+		return false
+	}
+	if r.call.Finished() || r.failures > 0 && r.ctx.Err() != nil {
 		return false
 	}
 	r.started = true
-	r.call.Note(0, 0, 1, time.Since(r.enqueued))
+	if r.failures == 0 {
+		r.waited = time.Since(r.enqueued)
+	}
+	r.call.Note(0, 0, r.failures+1, r.waited)
 	return true
+}
+
+// failed says that an attempt is over and another is to follow.
+func (r *inlineCall) failed(ran time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started = false
+	r.failures++
+	r.call.NoteFailed(procpool.Attempt{Run: ran, Err: err})
 }
