@@ -46,7 +46,7 @@ func (l *lane) judge(r Report) verdict {
 	switch {
 	case p.Started > l.sendEnd || p.Started < l.ran || p.Finished > p.Started:
 		return v
-	case l.worker.alone:
+	case l.victim():
 		// It has been aboard too many dead workers to be innocent.
 		v.finished = p.Finished
 	case l.fenced:

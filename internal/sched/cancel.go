@@ -78,11 +78,7 @@ func (s *Scheduler) graceOver(l *lane, seq uint64) {
 		return
 	}
 	l.deaf = true
-	if !s.othersRunLocked(w) {
-		s.killLocked(w, errDeaf)
-		return
-	}
-	if w.doom != nil {
+	if s.condemnLocked(w); w.dead || w.doom != nil {
 		return
 	}
 	w.doom = time.AfterFunc(s.cfg.RetireGrace, func() { s.doomed(w) })
@@ -94,21 +90,20 @@ func (s *Scheduler) graceOver(l *lane, seq uint64) {
 	s.dispatchLocked()
 }
 
-// othersRunLocked reports whether a worker holds calls that have not been given up.
-func (s *Scheduler) othersRunLocked(w *worker) bool {
-	for _, l := range w.lanes {
-		if l.held > 0 && !l.deaf {
-			return true
-		}
+// condemnLocked kills a worker that holds nothing but calls that do not stop.
+func (s *Scheduler) condemnLocked(w *worker) {
+	if deaf, others := w.deaf(); deaf && !others {
+		s.killLocked(w, errDeaf)
 	}
-	return false
 }
 
-// doomed kills a retired worker whose other calls have had their time.
+// doomed kills a retired worker whose other calls have had their time, unless the one
+// that did not stop has after all.
 func (s *Scheduler) doomed(w *worker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.workers[w.number] == w {
+	w.doom = nil
+	if deaf, _ := w.deaf(); deaf && s.workers[w.number] == w {
 		s.killLocked(w, errDeaf)
 	}
 }

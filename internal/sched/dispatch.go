@@ -14,7 +14,7 @@ const suspectAfter = 3
 // that is of interest to it. It lets go of the lock while it sends.
 func (s *Scheduler) dispatchLocked() {
 	s.feedIdleLocked()
-	if s.fleet.stale {
+	if s.fleet.stale || s.elastic && s.growsLocked() {
 		s.steerLocked()
 		s.feedIdleLocked()
 	}
@@ -30,37 +30,29 @@ func (s *Scheduler) feedIdleLocked() {
 				refused = append(refused, l)
 				continue
 			}
-			if l.worker.own.count > 0 {
-				s.wanted = append(s.wanted, l.worker)
-			}
 			s.pumpLocked(l)
 		}
 		// What waited may have been over already; then an idle lane may take
 		// work from a busy one.
-		again = len(refused) > 0 && s.queue.first() == nil
+		taken := s.counters.requeued
 		for _, l := range refused {
 			s.maybeIdleLocked(l)
 		}
-		again = again && s.queue.first() != nil
+		again = s.counters.requeued != taken
 	}
 }
 
 // idleLaneLocked returns an idle lane for which there may be work, nil when there
-// is none. Calls that wait for a worker of their own come first. Of several lanes
+// is none. Calls that wait for a lane of their own come first. Of several lanes
 // the one that was used last is taken: it is still awake, its caches are warm, and
 // the others may sleep on. Where workers run several calls, the worker with the
 // fewest is, so that the death of one hurts few.
 func (s *Scheduler) idleLaneLocked() *lane {
 	for len(s.wanted) > 0 {
-		w := s.wanted[len(s.wanted)-1]
+		l := s.wanted[len(s.wanted)-1]
 		s.wanted = s.wanted[:len(s.wanted)-1]
-		if w.own.count == 0 {
-			continue
-		}
-		for _, l := range w.lanes {
-			if l.isIdle {
-				return l
-			}
+		if l.isWanted = false; l.own.count > 0 && l.isIdle {
+			return l
 		}
 	}
 	if len(s.idle) == 0 || s.queue.first() == nil {
@@ -81,8 +73,7 @@ func (s *Scheduler) idleLaneLocked() *lane {
 // feedLocked assigns to a lane what it has room for; it reports whether that was
 // anything.
 func (s *Scheduler) feedLocked(l *lane) bool {
-	w := l.worker
-	c := s.nextLocked(w)
+	c := s.nextLocked(l)
 	if c == nil {
 		return false
 	}
@@ -90,7 +81,7 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 	// The others get work too where there is enough to be worth their waking.
 	share := (s.queue.n + s.lanes - 1) / max(s.lanes, 1)
 	fed := 0
-	for ; c != nil; c = s.nextLocked(w) {
+	for ; c != nil; c = s.nextLocked(l) {
 		if fed >= share && l.load >= worthSharing {
 			break
 		}
@@ -99,10 +90,14 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 		if n == 0 {
 			break
 		}
+		key := s.holdKeyLocked(l, c)
 		s.displaceLocked(c)
 		if items := s.cutLocked(c, f, n); items > 0 {
 			s.assignLocked(l, c, f, items, now)
 			fed++
+		}
+		if key != nil {
+			key.uses--
 		}
 	}
 	if fed == 0 {
@@ -195,11 +190,8 @@ func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items i
 	w := l.worker
 	l.put(c, items, f.predicted())
 	c.Slot.Mark, c.Slot.Owner = markSent, l
-	c.Note(w.number, w.pid, int(c.Slot.Attempts)+1, time.Duration(now-c.Slot.Stamp))
+	c.Note(w.number, w.pid, int(c.Slot.Attempts)+1, time.Duration(max(now-c.Slot.Stamp, 0)))
 	l.outbox = append(l.outbox, c)
-	if c.Key() != "" && s.keys[c.Key()] == nil {
-		s.bindLocked(w, c)
-	}
 	if c.Timeout() > 0 {
 		s.watchTimeLocked(l, now+int64(c.Timeout()))
 	}
@@ -209,6 +201,7 @@ func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items i
 			s.notIdleLocked(other)
 		}
 	}
+	w.idle = 0
 	if w.given += items; w.limit > 0 {
 		s.fleet.used(w.number, w.given, now)
 	}

@@ -102,14 +102,14 @@ func (s *Scheduler) Check() error {
 	n, bytes := s.checkLines("the queue", &s.queue.lines, nil, want)
 	ahead, lanes := 0, 0
 	for number, w := range s.workers {
-		own, ownBytes := s.checkLines(fmt.Sprintf("worker %d's own queue", number), &w.own, w, want)
-		n, bytes = n+own, bytes+ownBytes
 		if !w.spare && !w.retiring {
 			lanes += len(w.lanes)
 		}
 		held, keys := 0, 0
 		for _, l := range w.lanes {
 			errs = append(errs, l.check()...)
+			own, ownBytes := s.checkLines(fmt.Sprintf("worker %d's own queue", number), &l.own, l, want)
+			n, bytes = n+own, bytes+ownBytes
 			held += l.held
 			if l.isAhead {
 				ahead++
@@ -122,8 +122,8 @@ func (s *Scheduler) Check() error {
 			}
 			want(fmt.Sprintf("worker %d in the idle list", number), idle == 1, l.isIdle)
 			c := s.queue.first()
-			if w.own.count > 0 {
-				c = w.own.first()
+			if l.own.count > 0 {
+				c = l.own.first()
 			}
 			if l.isIdle && c != nil && (!suspect(c) || w.held == 0) {
 				errs = append(errs, fmt.Errorf("worker %d idles while calls wait", number))
@@ -182,8 +182,8 @@ func (s *Scheduler) Check() error {
 	return errors.Join(errs...)
 }
 
-// checkLines recounts the calls that wait in some lines, for w or for anybody.
-func (s *Scheduler) checkLines(name string, q *lines, w *worker, want func(what string, got, want any)) (n int, bytes int64) {
+// checkLines recounts the calls that wait in some lines, for a lane or for anybody.
+func (s *Scheduler) checkLines(name string, q *lines, owner *lane, want func(what string, got, want any)) (n int, bytes int64) {
 	for _, l := range q.all {
 		var prev *procpool.Call
 		for c := l.head; c != nil; c = c.Slot.Next {
@@ -192,8 +192,8 @@ func (s *Scheduler) checkLines(name string, q *lines, w *worker, want func(what 
 			want(name+": a call's predecessor", c.Slot.Prev, prev)
 			want(name+": a call's priority", c.Priority(), l.priority)
 			want(name+": a call's mark", c.Slot.Mark == markQueued || c.Slot.Mark == markBack, true)
-			if w != nil {
-				want(name+": a call's owner", c.Slot.Owner, any(w))
+			if owner != nil {
+				want(name+": a call's owner", c.Slot.Owner, any(owner))
 			}
 			prev = c
 		}

@@ -11,14 +11,16 @@ func (s *Scheduler) maybeIdleLocked(l *lane) {
 	w := l.worker
 	if w.held == 0 && !w.dead {
 		s.emptiedLocked(w)
+	} else if w.doom != nil {
+		s.condemnLocked(w)
 	}
 	if l.held > 0 || l.fenced || l.isIdle || s.ended || !w.takes() {
 		return
 	}
 	l.isIdle = true
 	s.idle = append(s.idle, l)
-	if w.own.count > 0 {
-		s.wanted = append(s.wanted, w)
+	if l.own.count > 0 {
+		s.wantLocked(l)
 		return
 	}
 	if s.queue.first() == nil && s.ahead > 0 {
@@ -37,10 +39,10 @@ func (s *Scheduler) emptiedLocked(w *worker) {
 	if w.retiring {
 		s.leaveLocked(w)
 	}
-	if s.elastic {
-		w.idle = s.now()
-		if s.steerAt == 0 && s.fleet.surplus() {
-			s.steerLocked()
+	if s.elastic && w.idle == 0 {
+		w.idle = max(s.now(), 1)
+		if s.fleet.surplus() && (s.steerAt == 0 || s.steerAt > w.idle+int64(s.cfg.IdleTimeout)) {
+			s.fleet.stale = true // it has to be asked in time
 		}
 	}
 }

@@ -2,13 +2,17 @@ package sched
 
 import "github.com/procpool/procpool"
 
-// maxKeys bounds how many keys are remembered for each worker.
+// maxKeys bounds how many keys are remembered for each worker, but for those whose
+// calls wait or run.
 const maxKeys = 4096
 
-// binding ties a key to the worker that runs its calls.
+// binding ties a key to the worker that runs its calls, and to a lane there, so that
+// they run one after the other. It may move to another lane of the worker while it has
+// no uses.
 type binding struct {
 	key        string
-	worker     *worker
+	lane       *lane
+	uses       int      // calls that wait for the lane, and items that it holds
 	prev, next *binding // the worker's others
 }
 
@@ -34,31 +38,67 @@ func (k *keys) drop(b *binding) {
 	k.n--
 }
 
-// keeperLocked returns the worker that runs the calls with the key of c, nil when
-// none does yet. To ask is to use the key.
-func (s *Scheduler) keeperLocked(c *procpool.Call) *worker {
-	b := s.keys[c.Key()]
-	if b == nil {
-		return nil
-	}
-	b.worker.keys.drop(b)
-	b.worker.keys.push(b)
-	return b.worker
+// touch makes a binding the one used last.
+func (k *keys) touch(b *binding) {
+	k.drop(b)
+	k.push(b)
 }
 
-// bindLocked makes w the worker of c's key, which has none.
-func (s *Scheduler) bindLocked(w *worker, c *procpool.Call) {
-	if w.keys.n >= maxKeys {
-		s.unbindLocked(w.keys.root.prev)
+// bindingLocked returns what ties the key of c, nil when nothing does yet. To ask is
+// to use the key.
+func (s *Scheduler) bindingLocked(c *procpool.Call) *binding {
+	b := s.keys[c.Key()]
+	if b != nil {
+		b.lane.worker.keys.touch(b)
 	}
-	b := &binding{key: c.Key(), worker: w}
-	s.keys[b.key] = b
-	w.keys.push(b)
+	return b
+}
+
+// holdKeyLocked ties the key of c to l, if it has one and that has no lane yet, and
+// keeps it there until its uses are counted down.
+func (s *Scheduler) holdKeyLocked(l *lane, c *procpool.Call) *binding {
+	if c.Key() == "" {
+		return nil
+	}
+	b := s.keys[c.Key()]
+	if b == nil {
+		s.forgetKeyLocked(l.worker)
+		b = &binding{key: c.Key(), lane: l}
+		s.keys[b.key] = b
+		l.worker.keys.push(b)
+	}
+	b.uses++
+	return b
+}
+
+// forgetKeyLocked makes room for one more key of w.
+func (s *Scheduler) forgetKeyLocked(w *worker) {
+	if w.keys.n < maxKeys {
+		return
+	}
+	for range w.keys.n {
+		b := w.keys.root.prev
+		if b.uses == 0 {
+			s.unbindLocked(b)
+			return
+		}
+		w.keys.touch(b)
+	}
 }
 
 func (s *Scheduler) unbindLocked(b *binding) {
-	b.worker.keys.drop(b)
+	b.lane.worker.keys.drop(b)
 	delete(s.keys, b.key)
+}
+
+// useKey counts items of c that the lane is given or, below zero, that it has no more.
+func (l *lane) useKey(c *procpool.Call, items int) {
+	if c.Key() == "" {
+		return
+	}
+	if b := l.worker.bindings[c.Key()]; b != nil && b.lane == l {
+		b.uses += items
+	}
 }
 
 // releaseKeysLocked gives up the keys of a worker that runs no more calls. What
@@ -67,60 +107,83 @@ func (s *Scheduler) releaseKeysLocked(w *worker) {
 	for w.keys.n > 0 {
 		s.unbindLocked(w.keys.root.prev)
 	}
-	for c := w.own.first(); c != nil; c = w.own.first() {
-		w.own.remove(c)
-		c.Slot.Owner = nil
-		s.queue.put(c)
+	for _, l := range w.lanes {
+		s.queue.merge(&l.own)
 	}
 }
 
 // placeLocked puts a call that came or came back where it waits: in the line of the
-// worker that has its key, or where all take their calls from.
+// lane that has its key, or where all take their calls from.
 func (s *Scheduler) placeLocked(c *procpool.Call, mark uint32, put func(*lines, *procpool.Call)) {
 	c.Slot.Mark, c.Slot.Owner = mark, nil
 	s.queue.add(c)
 	if c.Key() != "" {
-		if w := s.keeperLocked(c); w != nil {
-			c.Slot.Owner = w
-			put(&w.own, c)
-			s.wanted = append(s.wanted, w)
+		if b := s.bindingLocked(c); b != nil {
+			s.joinLocked(b, c, put)
 			return
 		}
 	}
 	put(&s.queue.lines, c)
 }
 
+// joinLocked has a call wait for the lane of its key, which is one that idles if there
+// is a choice.
+func (s *Scheduler) joinLocked(b *binding, c *procpool.Call, put func(*lines, *procpool.Call)) {
+	if b.uses == 0 && !b.lane.isIdle {
+		for _, l := range b.lane.worker.lanes {
+			if l.isIdle {
+				b.lane = l
+				break
+			}
+		}
+	}
+	b.uses++
+	c.Slot.Owner = b.lane
+	put(&b.lane.own, c)
+	s.wantLocked(b.lane)
+}
+
+// wantLocked has a lane looked at for which calls wait.
+func (s *Scheduler) wantLocked(l *lane) {
+	if !l.isWanted {
+		l.isWanted = true
+		s.wanted = append(s.wanted, l)
+	}
+}
+
 // displaceLocked takes a call that waits out of the queue.
 func (s *Scheduler) displaceLocked(c *procpool.Call) {
 	s.queue.leave(c)
-	if w, ok := c.Slot.Owner.(*worker); ok {
+	if l, ok := c.Slot.Owner.(*lane); ok {
 		c.Slot.Owner = nil
-		w.own.remove(c)
+		l.own.remove(c)
+		l.useKey(c, -1)
 		return
 	}
 	s.queue.remove(c)
 }
 
-// nextLocked returns the call that w is to be given next, nil when none waits for
+// nextLocked returns the call that l is to be given next, nil when none waits for
 // it. Of those of the same priority the one that came first comes first, whether it
-// waits for w alone or for any worker: so calls with the same key keep their order
-// although some of them were there before their key had a worker.
-func (s *Scheduler) nextLocked(w *worker) *procpool.Call {
+// waits for l alone or for any lane: so calls with the same key keep their order
+// although some of them were there before their key had a lane.
+func (s *Scheduler) nextLocked(l *lane) *procpool.Call {
 	for {
-		own, c := w.own.first(), s.queue.first()
+		own, c := l.own.first(), s.queue.first()
 		if own != nil && (c == nil || own.Priority() > c.Priority() || own.Priority() == c.Priority() && own.Slot.Stamp < c.Slot.Stamp) {
 			return own
 		}
 		if c == nil || c.Key() == "" {
 			return c
 		}
-		keeper := s.keeperLocked(c)
-		if keeper == nil || keeper == w {
+		b := s.bindingLocked(c)
+		if b != nil && b.uses == 0 && b.lane.worker == l.worker {
+			b.lane = l
+		}
+		if b == nil || b.lane == l {
 			return c
 		}
 		s.queue.remove(c)
-		c.Slot.Owner = keeper
-		keeper.own.put(c)
-		s.wanted = append(s.wanted, keeper)
+		s.joinLocked(b, c, (*lines).put)
 	}
 }

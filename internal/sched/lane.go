@@ -20,9 +20,11 @@ type lane struct {
 	bytes      int64            // their payloads
 	load       time.Duration    // their predicted run time
 	isIdle     bool
+	isWanted   bool // in Scheduler.wanted
 	isAhead    bool // counted in Scheduler.ahead
 	tickSeq    uint64
 
+	own           lines            // calls that wait for this lane, by their key
 	outbox, spare []*procpool.Call // assigned, not yet sent
 
 	// Sequence numbers up to sent have been sent; those beyond it up to
@@ -49,6 +51,8 @@ type lane struct {
 
 	alarm   *time.Timer // looks whether a call has run too long
 	alarmAt int64       // when it is going to, 0 for not at all
+	seenSeq uint64      // the call that it saw running last,
+	seenAt  int64       // and when it did first
 }
 
 // newLane makes a lane whose first call gets number next.
@@ -88,6 +92,7 @@ func (l *lane) put(c *procpool.Call, items int, each time.Duration) {
 	}
 	l.held += items
 	l.worker.held += items
+	l.useKey(c, items)
 	l.bytes += c.Slot.Cost
 	c.Slot.Estimate = int64(each)
 	l.load += each * time.Duration(items)
@@ -107,6 +112,7 @@ func (l *lane) forget(seq uint64, c *procpool.Call) (whole bool) {
 	l.clear(seq)
 	l.held--
 	l.worker.held--
+	l.useKey(c, -1)
 	l.load -= time.Duration(c.Slot.Estimate)
 	if seq != endOf(c) {
 		return false
@@ -167,6 +173,13 @@ func (l *lane) room(c *procpool.Call, f *function) int {
 // suspect reports whether the call is to travel without company, lest what it does
 // to its worker hits others.
 func suspect(c *procpool.Call) bool { return c.Slot.Suspect || c.Slot.Victims >= suspectAfter }
+
+// victim reports whether the lane holds a call that was aboard so many dead workers
+// that it is held to have started in this one. Such a call has no company.
+func (l *lane) victim() bool {
+	c := l.at(l.base)
+	return c != nil && c.Slot.Victims >= suspectAfter
+}
 
 // unsend drops from the outbox what lies beyond limit.
 func (l *lane) unsend(limit uint64) {

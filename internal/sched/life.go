@@ -30,6 +30,7 @@ func (s *Scheduler) Started(number int, link Link, t Traits) {
 	s.starting--
 	now := s.now()
 	w := newWorker(number, link, t, now)
+	w.bindings = s.keys
 	s.workers[number] = w
 	s.counters.starts++
 	s.eventLocked(Event{Kind: WorkerReady, Worker: number, PID: w.pid})
@@ -92,7 +93,9 @@ func (s *Scheduler) emptyQueueLocked() (calls []*procpool.Call) {
 		}
 	}
 	for _, w := range s.workers {
-		take(&w.own)
+		for _, l := range w.lanes {
+			take(&l.own)
+		}
 	}
 	take(&s.queue.lines)
 	return calls

@@ -93,6 +93,29 @@ func (q *lines) put(c *procpool.Call) {
 	q.count++
 }
 
+// merge puts all calls of other among those of q, in the order in which they were
+// submitted, and makes them anybody's.
+func (q *lines) merge(other *lines) {
+	for _, from := range other.all {
+		var after *procpool.Call
+		to := q.line(from.priority)
+		for c := from.head; c != nil; c = from.head {
+			other.remove(c)
+			c.Slot.Owner = nil
+			next := to.head
+			if after != nil {
+				next = after.Slot.Next
+			}
+			for ; next != nil && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
+				after = next
+			}
+			to.insert(after, c)
+			q.count++
+			after = c
+		}
+	}
+}
+
 // remove takes a call out.
 func (q *lines) remove(c *procpool.Call) {
 	l := q.line(c.Priority())

@@ -57,9 +57,6 @@ func (s *Scheduler) Replies(number int, replies []Reply) bool {
 		}
 		s.maybeIdleLocked(l)
 	}
-	if w.doom != nil && !s.othersRunLocked(w) {
-		s.killLocked(w, errDeaf)
-	}
 	s.dispatchLocked()
 	s.mu.Unlock()
 	w.tell()
@@ -137,7 +134,7 @@ func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
 }
 
 // mayDecline reports whether the worker had reason not to run a call: the fence
-// is in its way, or its future is over, or it met a fence that was lifted at once,
+// is in its way, or the call was given up, or it met a fence that was lifted at once,
 // which happens to one call for each. Behind a pack's item only the fence keeps
 // the others from running.
 func (l *lane) mayDecline(c *procpool.Call, seq uint64) bool {
@@ -147,7 +144,7 @@ func (l *lane) mayDecline(c *procpool.Call, seq uint64) bool {
 	if seq != endOf(c) {
 		return false
 	}
-	if c.Finished() {
+	if c.Slot.Mark != markSent || c.Finished() {
 		return true
 	}
 	l.strays--
@@ -240,14 +237,14 @@ func (s *Scheduler) requeueLocked(calls []*procpool.Call) {
 	for i := len(calls) - 1; i >= 0; i-- {
 		c := calls[i]
 		switch {
-		case !c.Finished():
+		case c.Slot.Mark == markRevoked:
+			s.overLocked(c)
+		case c.Finished():
+			s.counters.cancelled += uint64(c.Items())
+			s.overLocked(c)
+		default:
 			s.counters.requeued += uint64(c.Items())
 			s.placeLocked(c, markBack, (*lines).put)
-		default:
-			if c.Slot.Mark != markRevoked {
-				s.counters.cancelled += uint64(c.Items())
-			}
-			s.overLocked(c)
 		}
 	}
 }

@@ -41,8 +41,8 @@ func (s *Scheduler) failureLocked(l *lane, c *procpool.Call, seq uint64, ran tim
 	return f
 }
 
-// aloneLocked makes an item of a pack a call of its own, in its place on the lane.
-// The items before it have been answered.
+// aloneLocked makes an item of a pack that has started a call of its own, in its place
+// on the lane.
 func (s *Scheduler) aloneLocked(l *lane, c *procpool.Call, seq uint64) *procpool.Call {
 	if seq < endOf(c) {
 		s.partLocked(l, c, seq+1)
@@ -51,8 +51,10 @@ func (s *Scheduler) aloneLocked(l *lane, c *procpool.Call, seq uint64) *procpool
 		return c
 	}
 	item := s.partLocked(l, c, seq)
-	l.bytes -= c.Slot.Cost
-	s.overLocked(c)
+	if l.at(seq-1) != c { // the part before it was answered
+		l.bytes -= c.Slot.Cost
+		s.overLocked(c)
+	}
 	return item
 }
 
@@ -197,9 +199,6 @@ func (s *Scheduler) delayOver() {
 	s.armDelaysLocked()
 	s.telling.Add(1)
 	s.dispatchLocked()
-	if s.elastic && s.queue.count > 0 {
-		s.growSoonLocked(s.now())
-	}
 	s.mu.Unlock()
 	finishAll(refused, refusal)
 	s.told()

@@ -88,11 +88,11 @@ type Scheduler struct {
 	keys      map[string]*binding
 	fleet     *fleet
 	workers   map[int]*worker
-	lanes     int       // of workers that take calls
-	idle      []*lane   // the most recently used last
-	wanted    []*worker // those for which calls came that wait for them alone
-	starting  int       // workers that were launched and not heard of
-	ahead     int       // lanes that hold calls they have not started
+	lanes     int     // of workers that take calls
+	idle      []*lane // the most recently used last
+	wanted    []*lane // those for which calls came that wait for them alone
+	starting  int     // workers that were launched and not heard of
+	ahead     int     // lanes that hold calls they have not started
 	overrun   *time.Timer
 	steer     *time.Timer // asks the fleet
 	steerAt   int64       // when it is going to, 0 for not at all
@@ -104,6 +104,7 @@ type Scheduler struct {
 	ended     bool // starts no more workers and feeds none
 	drained   chan struct{}
 	gone      chan struct{} // closed when ended and no worker is left
+	stamp     int64         // of the call that came last
 	counters  counters
 	events    eventQueue
 
@@ -170,17 +171,18 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 		c.Finish(nil, err)
 		return
 	}
+	// A stamp of its own gives each call its place for good: calls that come back
+	// are put where they were.
+	s.stamp = max(s.stamp+1, c.Slot.Stamp)
+	c.Slot.Stamp = s.stamp
 	s.counters.submitted++
 	c.Hold(s)
 	if ctx.Done() != nil {
 		s.watchLocked(ctx, c)
 	}
 	s.placeLocked(c, markQueued, (*lines).pushBack)
-	if len(s.idle) > 0 {
+	if len(s.idle) > 0 || s.elastic {
 		s.dispatchLocked()
-	}
-	if s.elastic && s.queue.count > 0 {
-		s.growSoonLocked(c.Slot.Stamp)
 	}
 	s.mu.Unlock()
 }
@@ -206,7 +208,7 @@ func (s *Scheduler) InspectCall(c *procpool.Call) procpool.CallInfo {
 	}
 	info := c.Record(procpool.Queued)
 	info.Worker, info.PID, info.Attempts = 0, 0, int(c.Slot.Attempts)
-	info.Wait = time.Duration(s.now() - c.Slot.Stamp)
+	info.Wait = time.Duration(max(s.now()-c.Slot.Stamp, 0))
 	return info
 }
 

@@ -81,13 +81,10 @@ func (s *Scheduler) armSteerLocked(at int64) {
 	}
 }
 
-// growSoonLocked sees to it that the fleet is asked when a call that waits since a
-// moment has waited long enough for another worker.
-func (s *Scheduler) growSoonLocked(since int64) {
-	if s.fleet.full() || s.steerAt != 0 && s.steerAt <= since+int64(s.cfg.GrowAfter) {
-		return
-	}
-	s.steerLocked()
+// growsLocked reports whether the fleet has to be asked because calls wait, for which
+// there are to be more workers when the first of them has waited long enough.
+func (s *Scheduler) growsLocked() bool {
+	return s.queue.count > 0 && !s.fleet.full() && (s.steerAt == 0 || s.steerAt > s.queue.oldest()+int64(s.cfg.GrowAfter))
 }
 
 func (s *Scheduler) steerNow() {

@@ -61,15 +61,12 @@ func (s *Scheduler) alarm(l *lane) {
 			return
 		}
 	}
-	item := -1
-	if s.giveUpLocked(l, c, seq, again) && !again.decided {
-		item = int(seq - c.Slot.Seq)
-	}
+	c = s.giveUpLocked(l, c, seq, again)
 	s.telling.Add(1)
 	s.dispatchLocked()
 	s.mu.Unlock()
-	if item >= 0 {
-		c.FinishItem(item, nil, err)
+	if c != nil && !again.decided {
+		c.FinishItem(0, nil, err)
 	}
 	s.told()
 }
@@ -79,7 +76,7 @@ func (s *Scheduler) alarm(l *lane) {
 func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over bool) {
 	l.alarmAt = 0
 	w := l.worker
-	if s.ended || s.workers[w.number] != w || l.held == 0 || l.graceSeq != 0 {
+	if s.ended || w.dead || l.held == 0 || l.graceSeq != 0 {
 		return nil, 0, false
 	}
 	now := s.now()
@@ -89,15 +86,19 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 		seq, finished, ran = l.base, 0, time.Duration(now)
 	}
 	if c = l.at(seq); c != nil && finished < seq && c.Timeout() > 0 && c.Slot.Mark == markSent {
-		// A call can't have run before it was sent, whatever its worker says.
-		ran = max(min(ran, time.Duration(now-c.Slot.Stamp)-c.Record(procpool.Started).Wait), 0)
+		// Whatever its worker says, a call can't have run before it was sent, and
+		// has run since it was first seen to.
+		if l.seenSeq != seq {
+			l.seenSeq, l.seenAt = seq, now
+		}
+		ran = min(ran, time.Duration(now-c.Slot.Stamp)-c.Record(procpool.Started).Wait)
+		ran = max(ran, time.Duration(now-l.seenAt))
 		if ran >= c.Timeout() {
 			return c, seq, true
 		}
 		s.watchTimeLocked(l, now+int64(c.Timeout()-ran))
-		return nil, 0, false
 	}
-	for q := l.base; q < l.next; q++ {
+	for q := max(l.base, seq+1); q < l.next; q++ {
 		if c := l.at(q); c != nil && c.Timeout() > 0 && c.Slot.Mark == markSent {
 			s.watchTimeLocked(l, now+int64(c.Timeout()))
 		}
@@ -105,13 +106,14 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 	return nil, 0, false
 }
 
-// giveUpLocked stops an attempt that has run too long. It reports false when the
-// call has ended after all.
-func (s *Scheduler) giveUpLocked(l *lane, c *procpool.Call, seq uint64, again rerun) bool {
+// giveUpLocked stops an attempt that has run too long, and returns the call, or the
+// item of a pack as a call of its own: nil when it has ended after all.
+func (s *Scheduler) giveUpLocked(l *lane, c *procpool.Call, seq uint64, again rerun) *procpool.Call {
 	if last := s.withdrawLocked(l, seq); last > seq || l.at(seq) != c {
 		s.watchTimeLocked(l, s.now()) // the next call runs by now
-		return false
+		return nil
 	}
+	c = s.aloneLocked(l, c, seq)
 	s.counters.timedOut++
 	if again.decided {
 		c.Slot.Mark = markAgain
@@ -120,5 +122,5 @@ func (s *Scheduler) giveUpLocked(l *lane, c *procpool.Call, seq uint64, again re
 		c.Slot.Mark = markRevoked
 	}
 	s.startGraceLocked(l, seq, again)
-	return true
+	return c
 }

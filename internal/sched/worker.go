@@ -23,10 +23,10 @@ type worker struct {
 	hot    bool  // short calls are in flight
 	limit  int   // how many calls it may be given, 0 for any number
 	given  int   // how many it has been given and not given back
-	idle   int64 // since when it holds nothing
+	idle   int64 // since when it holds nothing, 0 while it does
 
-	own  lines // calls that wait for this worker, by their key
-	keys keys
+	keys     keys
+	bindings map[string]*binding // the scheduler's, of all workers
 
 	// What the receiver of its replies has to tell when it has let go of the lock.
 	finishing []outcome
@@ -78,6 +78,16 @@ func (w *worker) fenced() bool {
 		}
 	}
 	return false
+}
+
+// deaf reports whether a call in it went on when its grace was over, and whether it
+// holds others.
+func (w *worker) deaf() (deaf, others bool) {
+	for _, l := range w.lanes {
+		deaf = deaf || l.deaf
+		others = others || l.held > 0 && !l.deaf
+	}
+	return deaf, others
 }
 
 // stopTimers ends what would act on a worker that is gone.
