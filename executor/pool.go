@@ -36,6 +36,7 @@ type core struct {
 	spawner *proc.Spawner
 	poller  *wire.Poller
 	output  *output
+	crashes *crashDir
 
 	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
 	cancelStart context.CancelFunc
@@ -62,6 +63,9 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if err := c.chooseProgram(); err != nil {
 		return nil, err
 	}
+	if c.crashes, err = newCrashDir(cfg, c.path, c.args); err != nil {
+		return nil, err
+	}
 	if c.spawner, err = proc.NewSpawnerWith(proc.SpawnerConfig{Nice: cfg.Nice}); err != nil {
 		return nil, fmt.Errorf("procpool: Config.Nice is %d: %w", cfg.Nice, err)
 	}
@@ -75,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		Workers: cfg.Workers, MinWorkers: cfg.MinWorkers, Spares: cfg.Spares, Concurrency: cfg.Concurrency,
 		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
 		CancelGrace: cfg.CancelGrace, RetireGrace: cfg.RetireGrace,
-		Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent),
+		Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent), OnCrash: c.crashes.save,
 	})
 	c.watchVitals()
 	c.sched.Start()
@@ -244,6 +248,7 @@ func (c *core) close() (what sched.Ended) {
 		c.starts.Wait()
 		c.spawner.Close()
 		c.output.close()
+		c.crashes.close()
 		c.sched.WaitEvents()
 		close(c.closed)
 	})
