@@ -9,6 +9,8 @@
 //   - hello calls a function in a worker process.
 //   - crash has workers die in several ways, and goes on.
 //   - timeout gives up calls that take too long, heeded or not.
+//   - supervise runs calls again, finds the one that kills every worker, and
+//     replaces all workers while it works.
 //   - progress shows one live line while many calls finish.
 //   - thumbnails makes a contact sheet of a folder of images, of which some are
 //     corrupt and one is a decompression bomb.
