@@ -75,6 +75,7 @@ func (c *Child) stdoutLine(line []byte) {
 	if !c.hasClaim {
 		if text := c.spec.Claim(line); text != nil {
 			c.hasClaim = true
+			c.confirmLimits()
 			if i := bytes.Index(line, text); i > 0 {
 				c.early.write(line[:i])
 				c.spec.Output(Stdout, line[:i])

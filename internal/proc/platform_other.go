@@ -22,6 +22,8 @@ func setNice(nice int) error {
 	return unsupported("a niceness for workers")
 }
 
+func (*Child) confirmLimits() {}
+
 // Usage is known on Linux only.
 func (*Child) Usage() (Usage, error) { return Usage{}, unsupported("the usage of a running process") }
 

@@ -17,12 +17,28 @@ func setLimits(pid int, spec Spec) error {
 			return fmt.Errorf("its processor time (RLIMIT_CPU) to %d s: %w", soft, err)
 		}
 	}
-	if spec.OpenFiles > 0 {
-		if err := setLimit(pid, unix.RLIMIT_NOFILE, unix.Rlimit{Cur: spec.OpenFiles, Max: spec.OpenFiles}); err != nil {
-			return fmt.Errorf("its open files (RLIMIT_NOFILE) to %d: %w", spec.OpenFiles, err)
-		}
+	return setOpenFiles(pid, spec.OpenFiles)
+}
+
+func setOpenFiles(pid int, limit uint64) error {
+	if limit == 0 {
+		return nil
+	}
+	if err := setLimit(pid, unix.RLIMIT_NOFILE, unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		return fmt.Errorf("its open files (RLIMIT_NOFILE) to %d: %w", limit, err)
 	}
 	return nil
+}
+
+// confirmLimits sets the limit on open files again once the program has begun. The Go runtime raises the
+// soft one in its first moments: it reads both and writes both, and where it has the privilege to, that
+// undoes a hard one that came in between.
+func (c *Child) confirmLimits() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reaped {
+		_ = setOpenFiles(c.pid, c.spec.OpenFiles) // as it was set before
+	}
 }
 
 // cpuSeconds rounds a limit of processor time up to what the kernel can count.

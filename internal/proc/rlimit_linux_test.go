@@ -2,6 +2,7 @@ package proc_test
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"sync"
@@ -93,15 +94,61 @@ func TestCPULimitIsNotOnChildren(t *testing.T) {
 	}
 }
 
+// openFilesOf returns what a child says of the files that it can open once its start is over.
+func openFilesOf(t *testing.T, s *proc.Spawner, limit uint64) string {
+	t.Helper()
+	spec := helper(t, "openfiles")
+	spec.OpenFiles = limit
+	spec.Claim = func(line []byte) []byte { return line }
+	c := start(t, s, spec)
+	c.CloseStdin()
+	text, err := io.ReadAll(c.Claimed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
 func TestOpenFiles(t *testing.T) {
 	t.Parallel()
 	s := newSpawner(t)
 	for _, limit := range []uint64{30, 100} {
-		spec := helper(t, "openfiles")
-		spec.OpenFiles = limit
-		if _, text := startReady(t, s, spec); text != fmt.Sprint(limit, limit, limit) {
-			t.Errorf("with a limit of %d a child can open, and is told as soft and hard limit, %s", limit, text)
+		if got, want := openFilesOf(t, s, limit), fmt.Sprint("ready ", limit, limit, limit); got != want {
+			t.Errorf("with a limit of %d a child can open, and is told as soft and hard limit, %s", limit, got)
 		}
+	}
+}
+
+// Many at once, so that the limit comes to children in all states of their beginning.
+func TestOpenFilesUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := newSpawner(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 5 {
+				if got := openFilesOf(t, s, 40); got != "ready 40 40 40" {
+					t.Errorf("the limit of 40 open files is %s", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A Go program raises its soft limit when it begins, and one with a privilege may by that undo a hard limit
+// that comes in the same moment. It is set again before the program is taken for ready.
+func TestOpenFilesIsSetAgain(t *testing.T) {
+	t.Parallel()
+	spec := helper(t, "openfiles", "undo")
+	spec.OpenFiles = 40
+	var r recorder
+	spec.Output = r.output
+	c, _ := startReady(t, newSpawner(t), spec)
+	c.CloseStdin()
+	eventually(t, "the child counts its files", func() bool { return len(r.of(proc.Stdout)) > 0 })
+	if got := r.of(proc.Stdout); got[0] != "ready 40 40 40" {
+		t.Errorf("the limit of 40 open files is %s", got)
 	}
 }
 
@@ -185,23 +232,4 @@ func TestNiceRefused(t *testing.T) {
 	if _, text := startReady(t, s, helper(t, "nicer", "3")); !strings.Contains(text, "niceness 3") {
 		t.Errorf("a host of niceness 5 without a privilege asks for 3 and gets %s", text)
 	}
-}
-
-// Many at once, so that the limits come to children in all states of their beginning.
-func TestLimitsUnderLoad(t *testing.T) {
-	t.Parallel()
-	s := newSpawner(t)
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for range 5 {
-				spec := helper(t, "openfiles")
-				spec.OpenFiles = 40
-				if _, text := startReady(t, s, spec); text != "40 40 40" {
-					t.Errorf("the limit of 40 open files is %s", text)
-				}
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -55,7 +55,8 @@ type Spec struct {
 	// of processor time later. Exit.OverCPU tells both. Linux only, as MemoryLimit.
 	CPULimit time.Duration
 	// OpenFiles is how many files the process, and each of its children, may have open, 0 for as many as
-	// the host. More than the host's own hard limit takes a privilege. Linux only, as MemoryLimit.
+	// the host. It is set when Start returns. More than the host's own hard limit takes a privilege. Linux
+	// only, as MemoryLimit.
 	OpenFiles uint64
 
 	// TailBytes is how much of the end of standard error is kept, DefaultTailBytes when 0.
