@@ -2,6 +2,7 @@ package wire //nolint:testpackage // tests what is not exported
 
 import (
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,4 +42,14 @@ func TestSocketParent(t *testing.T) {
 	if _, err := socketParent(long, "/tmp", ""); err == nil {
 		t.Error("a directory that is too long is accepted")
 	}
+}
+
+func TestMemoryInUse(t *testing.T) {
+	before := memoryInUse()
+	held := make([]byte, 64<<20)
+	after := memoryInUse()
+	if before == 0 || after < uint64(len(held)) || after > 1<<40 {
+		t.Errorf("%d bytes in use, with %d more %d", before, len(held), after)
+	}
+	runtime.KeepAlive(held)
 }
