@@ -19,12 +19,12 @@ func staged(ctx context.Context, opts ...procpool.Option) (*procpool.Call, *proc
 }
 
 var (
-	crash     = &procpool.CrashError{Task: "square", PID: 7, Reason: "signal: killed"}
-	oom       = &procpool.CrashError{Task: "square", PID: 7, Reason: "signal: killed", OOM: procpool.OOMYes}
-	oomLikely = &procpool.CrashError{Task: "square", PID: 7, Reason: "exit status 2", OOM: procpool.OOMLikely}
-	timeout   = &procpool.TimeoutError{Task: "square", Limit: time.Second, Attempt: 1}
-	failed    = &procpool.TaskError{Task: "square", Message: "boom", Code: "boom"}
-	panicked  = procpool.NewPanicError("square", "boom", nil)
+	crash    = &procpool.CrashError{Task: "square", PID: 7, Reason: "signal: killed"}
+	oom      = &procpool.CrashError{Task: "square", PID: 7, Reason: "signal: killed", OOM: procpool.OOMYes}
+	likely   = &procpool.CrashError{Task: "square", PID: 7, Reason: "exit status 2", OOM: procpool.OOMLikely}
+	timeout  = &procpool.TimeoutError{Task: "square", Limit: time.Second, Attempt: 1}
+	failed   = &procpool.TaskError{Task: "square", Message: "boom", Code: "boom"}
+	panicked = procpool.NewPanicError("square", "boom", nil)
 )
 
 // same reports whether two errors are one.
@@ -37,7 +37,7 @@ func TestRetryPolicy(t *testing.T) {
 	never := func(error) bool { return false }
 	for name, c := range map[string]struct {
 		opts []procpool.Option
-		want string // one letter each for crash, oom, oomLikely, timeout, failed, panicked, and what is no reason
+		want string // one letter each for crash, oom, likely, timeout, failed, panicked, and what is no reason
 	}{
 		"nothing":            {nil, "-------"},
 		"reasons alone":      {[]procpool.Option{on(procpool.CrashFailure, nil), on(procpool.TaskFailure, nil)}, "-------"},
@@ -58,7 +58,7 @@ func TestRetryPolicy(t *testing.T) {
 	} {
 		call, f := staged(t.Context(), c.opts...)
 		got := []byte(c.want)
-		for i, err := range []error{crash, oom, oomLikely, timeout, failed, panicked, procpool.ErrClosed} {
+		for i, err := range []error{crash, oom, likely, timeout, failed, panicked, procpool.ErrClosed} {
 			wait, again, final := call.Retry(1, err)
 			if again != (final == nil) || !again && (wait != 0 || !errors.Is(final, err) && final.Error() != err.Error()) {
 				t.Errorf("%s: after %v: %v, %v, %v", name, err, wait, again, final)
