@@ -35,6 +35,9 @@ var failing = procpool.Define("failing", func(ctx context.Context, how string) (
 	case "wait":
 		<-ctx.Done()
 		return nil, ctx.Err()
+	case "wait and panic":
+		<-ctx.Done()
+		panic(ctx.Err())
 	}
 	return how, nil
 }, procpool.Errors(map[string]error{"not_found": errNotFound}))
@@ -45,6 +48,7 @@ var sentinels = map[string]error{
 	"ErrQueueFull":     procpool.ErrQueueFull,
 	"ErrUnknownTask":   procpool.ErrUnknownTask,
 	"ErrTooLarge":      procpool.ErrTooLarge,
+	"ErrPoison":        procpool.ErrPoison,
 	"ErrCrashed":       procpool.ErrCrashed,
 	"ErrNotDone":       procpool.ErrNotDone,
 	"Canceled":         context.Canceled,
@@ -55,11 +59,12 @@ var sentinels = map[string]error{
 
 // kinds are all that it can be asked for with errors.As.
 var kinds = map[string]func(error) bool{
-	"*TaskError":  is[*procpool.TaskError],
-	"*PanicError": is[*procpool.PanicError],
-	"*CrashError": is[*procpool.CrashError],
-	"*StartError": is[*procpool.StartError],
-	"*CodecError": is[*procpool.CodecError],
+	"*TaskError":    is[*procpool.TaskError],
+	"*PanicError":   is[*procpool.PanicError],
+	"*CrashError":   is[*procpool.CrashError],
+	"*StartError":   is[*procpool.StartError],
+	"*CodecError":   is[*procpool.CodecError],
+	"*TimeoutError": is[*procpool.TimeoutError],
 }
 
 func is[E error](err error) bool {
@@ -88,6 +93,9 @@ func TestErrorContract(t *testing.T) {
 	defer pending.Cancel()
 	cancelled := square.Submit(t.Context(), newStage(1), 1)
 	cancelled.Cancel()
+	poison := func(last *procpool.CrashError) error {
+		return squareError(t, &stage{refuse: func(c *procpool.Call) error { return procpool.PoisonError(c, 3, last) }})
+	}
 
 	for name, e := range map[string]struct {
 		err     error
@@ -106,6 +114,9 @@ func TestErrorContract(t *testing.T) {
 		"caller passes what can't be encoded":  {resultOf(procpool.Remote[any, int]("failing").Call(t.Context(), ex, func() {})), "*CodecError"},
 		"worker died":                          {refused(&procpool.CrashError{Reason: "signal: killed"}), "*CrashError, ErrCrashed"},
 		"worker died, wrapped":                 {refused(fmt.Errorf("twice: %w", &procpool.CrashError{})), "*CrashError, ErrCrashed"},
+		"worker died at every attempt":         {poison(&procpool.CrashError{Reason: "signal: killed"}), "*CrashError, ErrCrashed, ErrPoison"},
+		"attempt took too long":                {resultOf(failing.Call(t.Context(), ex, "wait", procpool.Timeout(time.Millisecond))), "*TimeoutError, DeadlineExceeded"},
+		"attempt took too long, and it panics": {resultOf(failing.Call(t.Context(), ex, "wait and panic", procpool.Timeout(time.Millisecond))), "*TimeoutError, DeadlineExceeded"},
 		"pool is closed":                       {refused(procpool.ErrClosed), "ErrClosed"},
 		"queue is full":                        {refused(procpool.ErrQueueFull), "ErrQueueFull"},
 		"argument is too large":                {refused(fmt.Errorf("%w: 1 GB", procpool.ErrTooLarge)), "ErrTooLarge"},
@@ -174,7 +185,8 @@ func TestErrorTexts(t *testing.T) {
 		`procpool: can't start a worker with "python3 w.py": it ended before it was ready: exit status 1; it printed:` + "\nno module": &procpool.StartError{
 			Command: []string{"python3", "w.py"}, Reason: "it ended before it was ready", Err: errors.New("exit status 1"), Output: "no module\n",
 		},
-		`procpool: can't start a worker: nothing to run`: &procpool.StartError{Reason: "nothing to run"},
+		`procpool: task "x" ran longer than its Timeout of 1.5s`: &procpool.TimeoutError{Task: "x", Limit: 1500 * time.Millisecond, Attempt: 2},
+		`procpool: can't start a worker: nothing to run`:         &procpool.StartError{Reason: "nothing to run"},
 	} {
 		if got := err.Error(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -58,6 +58,8 @@ func Example_errors() {
 			return "go on"
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			return "give up"
+		case errors.Is(err, procpool.ErrPoison):
+			return "leave it, and find out why it kills its workers"
 		case errors.Is(err, procpool.ErrCrashed):
 			return "run it again, if that is safe"
 		case errors.Is(err, procpool.ErrQueueFull):
