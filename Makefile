@@ -44,7 +44,7 @@ demo: ## thumbnails of a folder of images in worker processes; prints where the 
 .PHONY: test
 test: ## every test of every module, with the race detector; a minute of it is TestChaos
 	@$(SAY_RACE)
-	$(NO_CGO) $(GO) test $(RACE) $(TESTFLAGS) work
+	$(NO_CGO) $(GO) test $(RACE) -timeout 20m $(TESTFLAGS) work
 
 .PHONY: check
 check: fmt-check vet lint proto-check generate-check imports test-short ## all that must hold before a commit (under two minutes once the tools are built)

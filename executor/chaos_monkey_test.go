@@ -71,10 +71,21 @@ func (m *monkey) count(attack string) {
 // run attacks until its context ends and leaves nobody stopped that was to go on.
 func (m *monkey) run(ctx context.Context, rng *rand.Rand, pool *executor.Pool) {
 	defer m.later.Wait()
-	for pause(ctx, 5+rng.IntN(120)) {
+	done := uint64(0)
+	for pause(ctx, 5+rng.IntN(100)) {
+		// On a busy machine a worker takes longer to start than to be killed. Some
+		// calls are to end between two attacks, unless nothing moves any more.
+		s := pool.Stats()
+		for range 50 {
+			if s.Succeeded+s.Failed >= done+20 || !pause(ctx, 10) {
+				break
+			}
+			s = pool.Stats()
+		}
+		done = s.Succeeded + s.Failed
 		// Who never lets a worker start gets a pool that gives up starting them,
 		// and rightly so (rule 6.7).
-		if pool.Stats().Workers > 0 {
+		if s.Workers > 0 {
 			m.attack(ctx, rng, pool)
 		}
 	}
