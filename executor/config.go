@@ -116,7 +116,8 @@ type Config struct {
 	// memory of the process tree. Linux only.
 	MemoryLimit int64
 	// CPULimit is the processor time that a worker may use in its life, rounded up
-	// to seconds; 0 means no limit. The kernel ends a worker beyond it. Linux only.
+	// to seconds; 0 means no limit. The kernel ends a worker beyond it, at once or
+	// within another second of processor time. Linux only.
 	CPULimit time.Duration
 	// OpenFiles is how many descriptors a worker may have open; 0 means the
 	// host's own limit. Linux only.

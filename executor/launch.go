@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/internal/sched"
@@ -39,6 +40,7 @@ func (c *core) start(number int) error {
 		return err
 	}
 	m.Worker = w
+	c.spawner.AwaitGuardian(guardianPatience)
 	c.starts.Go(func() { <-w.Done() }) // Close waits until nothing of the worker is left
 	hello := w.Hello()
 	traits := sched.Traits{Recorder: hello.Recorder, Lanes: hello.Lanes}
@@ -61,6 +63,10 @@ func (c *core) start(number int) error {
 	c.sched.Started(number, m, traits)
 	return nil
 }
+
+// guardianPatience bounds the wait for the process that guards the workers' children.
+// It starts beside the first worker, in less time, so there is next to no wait.
+const guardianPatience = time.Second
 
 // initialize has the worker make the pool's initializer as its first call.
 func (m *member) initialize(ctx context.Context) error {

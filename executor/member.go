@@ -58,7 +58,7 @@ func (m *member) leave() {
 	select {
 	case <-m.died:
 	case <-timer.C:
-		m.Worker.Kill(fmt.Errorf("it was killed because it did not leave within %v when it was asked to", leaveTime))
+		m.Kill(fmt.Errorf("it was killed because it did not leave within %v when it was asked to", leaveTime))
 	}
 }
 
@@ -74,7 +74,7 @@ func (m *member) replies(batch []wire.Reply) {
 	m.answers.Add(uint64(len(batch)))
 	m.scratch = convert(m.scratch[:0], batch)
 	if !m.core.sched.Replies(m.number, m.scratch) {
-		m.Worker.Kill(errSenseless)
+		m.Kill(errSenseless)
 	}
 	clear(m.scratch)
 }

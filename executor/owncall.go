@@ -47,7 +47,7 @@ func (m *member) runOwn(ctx context.Context, call *procpool.Call, seq uint64, li
 	case <-ctx.Done():
 		err = procpool.CancelError(ctx, call)
 	}
-	m.Worker.Kill(nil)
+	m.Kill(nil)
 	<-m.died
 	return err
 }

@@ -7,6 +7,10 @@ type Stats struct {
 	// Idle workers wait for a call, Busy ones run one, Spares wait to take
 	// another's place, Retiring ones take no further calls.
 	Idle, Busy, Spares, Retiring int
+	// Guarded reports whether what the workers have started ends with the host
+	// even if that is killed. It needs a /bin/sh.
+	Guarded bool
+
 	// Queued calls wait for a worker, with QueuedBytes of arguments. The
 	// items of a Map that travel together count as one.
 	Queued      int
@@ -46,7 +50,9 @@ type Stats struct {
 
 func (c *core) stats() Stats {
 	s := c.sched.Stats()
+	guarded, _ := c.spawner.Guarded() // the reason is of no use to a program
 	return Stats{
+		Guarded: guarded,
 		Workers: s.Workers, Starting: s.Starting, Idle: s.Idle, Busy: s.Busy, Spares: s.Spares, Retiring: s.Retiring,
 		Queued: s.Queued, Delayed: s.Delayed, QueuedBytes: s.QueuedBytes, Running: s.Running,
 		Submitted: s.Submitted, Refused: s.Refused, Succeeded: s.Succeeded, Failed: s.Failed,

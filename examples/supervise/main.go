@@ -80,13 +80,10 @@ func outcome(place int, err error, info procpool.CallInfo) string {
 	case err != nil:
 		return err.Error()
 	}
-	text := fmt.Sprintf("word %d", place)
-	for _, failed := range info.Failed {
-		if errors.As(failed.Err, &crash) {
-			text += fmt.Sprintf(", at attempt %d: the first worker died with %s", info.Attempts, crash.Reason)
-		}
+	if len(info.Failed) > 0 && errors.As(info.Failed[0].Err, &crash) {
+		return fmt.Sprintf("word %d, at attempt %d: the first worker died with %s", place, info.Attempts, crash.Reason)
 	}
-	return text
+	return fmt.Sprintf("word %d", place)
 }
 
 // restart replaces every worker while another goroutine goes on calling, and counts

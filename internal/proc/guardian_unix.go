@@ -50,6 +50,8 @@ const (
 type guardian struct {
 	shell string
 	stop  chan struct{} // closed by close
+	tried chan struct{} // closed when the first process was started, or could not be
+	once  sync.Once     // closes tried
 
 	mu      sync.Mutex
 	groups  map[int]struct{}
@@ -61,7 +63,7 @@ type guardian struct {
 }
 
 func newGuardian(shell string) *guardian {
-	return &guardian{shell: shell, stop: make(chan struct{}), groups: make(map[int]struct{})}
+	return &guardian{shell: shell, stop: make(chan struct{}), tried: make(chan struct{}), groups: make(map[int]struct{})}
 }
 
 // hostGuardian is the guardian of this process, for all its spawners: one process is enough to watch one
@@ -141,6 +143,9 @@ func (g *guardian) guarded() (bool, error) {
 	return g.process != nil && g.pipe != nil, g.err
 }
 
+// await returns when the first process was started, or could not be, or at the limit.
+func (g *guardian) await(limit time.Duration) { waitFor(g.tried, limit) }
+
 // run keeps a process running until close.
 func (g *guardian) run() {
 	defer close(g.ended)
@@ -175,6 +180,7 @@ func nextPause(last, lived time.Duration) time.Duration {
 
 // serve starts one process and returns when it has ended and been reaped, with the reason.
 func (g *guardian) serve() error {
+	defer g.once.Do(func() { close(g.tried) })
 	r, w, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("no pipe for the guardian process: %w", err)
@@ -203,6 +209,7 @@ func (g *guardian) serve() error {
 		_ = process.Kill()
 	}
 	g.mu.Unlock()
+	g.once.Do(func() { close(g.tried) })
 	state, err := process.Wait()
 	g.forget()
 	if err != nil {

@@ -174,6 +174,10 @@ func (s *Spawner) start(ctx context.Context, spec Spec, guard *guard) (*Child, e
 	}
 }
 
+// AwaitGuardian returns when the guardian process was started for the first child, or could not be, but
+// waits no longer than limit. What a child starts before that is not ended with the host.
+func (s *Spawner) AwaitGuardian(limit time.Duration) { s.guardian.await(limit) }
+
 // Guarded reports whether the guardian process is there, which ends what children started when the host
 // dies of something it can't see to, such as SIGKILL. All spawners of a program share it. It comes with
 // the first child, a moment later, and goes when the last spawner is closed; one that was killed is
