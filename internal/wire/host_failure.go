@@ -40,11 +40,7 @@ const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, o
 func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	// A process that is ending by itself is to be seen with its own status.
 	if l.child != nil && ctx.Err() == nil {
-		grace := brokenExitGrace
-		if l.handshake.Load() == nil {
-			grace = silentExitGrace
-		}
-		timer := time.NewTimer(grace)
+		timer := time.NewTimer(l.grace(err))
 		select {
 		case <-l.child.Done():
 		case <-timer.C:
@@ -96,6 +92,20 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	se.Output = l.output()
 	l.tidy()
 	return se
+}
+
+// grace is how long a process whose start went wrong may take to be gone by itself.
+func (l *launch) grace(err error) time.Duration {
+	l.mu.Lock()
+	connected := l.conn != nil
+	l.mu.Unlock()
+	switch {
+	case l.handshake.Load() == nil:
+		return silentExitGrace
+	case connected && status.Code(err) == codes.Unavailable:
+		return exitGrace // it has hung up
+	}
+	return brokenExitGrace
 }
 
 func (l *launch) command() []string {
