@@ -96,14 +96,11 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 
 // grace is how long a process whose start went wrong may take to be gone by itself.
 func (l *launch) grace(err error) time.Duration {
-	l.mu.Lock()
-	connected := l.conn != nil
-	l.mu.Unlock()
 	switch {
 	case l.handshake.Load() == nil:
 		return silentExitGrace
-	case connected && status.Code(err) == codes.Unavailable:
-		return exitGrace // it has hung up
+	case status.Code(err) == codes.Unavailable:
+		return exitGrace // it has hung up, or does not listen any more
 	}
 	return brokenExitGrace
 }
