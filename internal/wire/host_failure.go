@@ -40,11 +40,7 @@ const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, o
 func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	// A process that is ending by itself is to be seen with its own status.
 	if l.child != nil && ctx.Err() == nil {
-		grace := brokenExitGrace
-		if l.handshake.Load() == nil {
-			grace = silentExitGrace
-		}
-		timer := time.NewTimer(grace)
+		timer := time.NewTimer(l.grace(err))
 		select {
 		case <-l.child.Done():
 		case <-timer.C:
@@ -96,6 +92,17 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	se.Output = l.output()
 	l.tidy()
 	return se
+}
+
+// grace is how long a process whose start went wrong may take to be gone by itself.
+func (l *launch) grace(err error) time.Duration {
+	switch {
+	case l.handshake.Load() == nil:
+		return silentExitGrace
+	case status.Code(err) == codes.Unavailable:
+		return exitGrace // it has hung up, or does not listen any more
+	}
+	return brokenExitGrace
 }
 
 func (l *launch) command() []string {
