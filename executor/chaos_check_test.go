@@ -36,8 +36,10 @@ func (c *chaos) check(records []*record) {
 			if r.future != nil {
 				info = r.future.Info()
 			}
-			t.Errorf("call %d (%s %s %v, %d bytes): %s\nerror: %v\n%d entries in the ledger, %+v",
-				r.order.ID, r.task, r.order.How, r.order.For, len(r.order.Data), complaint, r.err, runs, info)
+			t.Errorf("call %d (%s %s %v, %d bytes): %s\nerror: %v\n%d entries in the ledger, %+v\n"+
+				"cancelled %v, with a deadline %v, a Timeout %v, %d runs more allowed",
+				r.order.ID, r.task, r.order.How, r.order.For, len(r.order.Data), complaint, r.err, runs, info,
+				r.cancelled, r.deadline, r.limited, r.rerun)
 		}
 		crash, ok := errors.AsType[*procpool.CrashError](r.err)
 		if !ok || c.shared {

@@ -79,10 +79,12 @@ func (h *host) timeOut(int) (func() string, error) {
 	return later(h, f), err
 }
 
-// stopRunning stops a worker that runs a call, and leaves it so.
+// stopRunning stops a worker that runs a call, and leaves it so. On a busy machine it
+// takes a while until all threads of a process have stopped, so nothing lets that call
+// end.
 func (h *host) stopRunning(int) (func() string, error) {
-	f := gate.Submit(h.ctx, h.pool, h.path("call"))
-	pid, err := h.started("call")
+	f := gate.Submit(h.ctx, h.pool, h.path("stopped"))
+	pid, err := h.started("stopped")
 	if err != nil {
 		return nil, err
 	}

@@ -285,8 +285,8 @@ class Host:
         return lambda: self.fate(call) if cancelled else "it can't be cancelled"
 
     def stop_running(self, _):
-        fate = self.submit(gate, self.path("call"))
-        os.kill(self.started("call"), signal.SIGSTOP)
+        fate = self.submit(gate, self.path("stopped"))
+        os.kill(self.started("stopped"), signal.SIGSTOP)
         return fate
 
     def bad_initializer(self):
