@@ -42,6 +42,7 @@ type lane struct {
 	fenceAt    uint64 // nothing beyond may start,
 	fenceLimit uint64 // but for what had when the fence came
 	fenceEnd   uint64 // the fence is lifted when this one is answered
+	behind     int64  // bytes that were sent and taken back, until then
 	strays     int    // how many fenced calls may be declined after their fence was lifted
 
 	grace    *time.Timer

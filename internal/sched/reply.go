@@ -125,7 +125,7 @@ func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
 		l.stopGrace()
 	}
 	if l.fenced && r.Seq >= l.fenceEnd {
-		l.fenced = false
+		l.fenced, l.behind = false, 0
 		if !w.dead {
 			w.link.Unfence(l.index)
 		}
