@@ -122,6 +122,17 @@ func (l *lane) forget(seq uint64, c *procpool.Call) (whole bool) {
 	return true
 }
 
+// holds reports whether an item of c is unanswered. After the last was answered that
+// can only be in what was recovered from a dead worker.
+func (l *lane) holds(c *procpool.Call) bool {
+	for seq, end := max(c.Slot.Seq, l.base), endOf(c); seq <= end; seq++ {
+		if l.at(seq) == c {
+			return true
+		}
+	}
+	return false
+}
+
 // endOf returns the sequence number of the call's last item.
 func endOf(c *procpool.Call) uint64 { return c.Slot.Seq + uint64(c.Items()) - 1 }
 

@@ -174,7 +174,7 @@ func (s *Scheduler) answerLocked(l *lane, c *procpool.Call, r *Reply) {
 		}
 	}
 	item := int(r.Seq - c.Slot.Seq)
-	if l.forget(r.Seq, c) {
+	if l.forget(r.Seq, c) && !l.holds(c) {
 		s.overLocked(c)
 	}
 	c.NoteRun(r.Run)

@@ -140,6 +140,7 @@ func New(cfg Config) *Scheduler {
 		keys:      make(map[string]*binding),
 		cfg:       cfg,
 		epoch:     time.Now(),
+		stamp:     -1,
 		functions: make(map[string]*function),
 		workers:   make(map[int]*worker),
 		drained:   make(chan struct{}),

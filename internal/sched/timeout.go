@@ -80,6 +80,10 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 		// What was sent has started, alone.
 		seq, finished, ran = l.base, 0, time.Duration(now)
 	}
+	if seq > l.sendEnd || seq < l.ran {
+		s.killLocked(w, errSenseless)
+		return nil, 0, false
+	}
 	if c = l.at(seq); c != nil && finished < seq && c.Timeout() > 0 && c.Slot.Mark == markSent {
 		// Whatever its worker says, a call can't have run before it was sent, and
 		// has run since it was first seen to.
