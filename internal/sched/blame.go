@@ -118,7 +118,7 @@ func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, failure
 				c.NoteRun(ran)
 			}
 			crashed = append(crashed, outcome{call: c, item: int(seq - c.Slot.Seq), err: &e})
-			if l.forget(seq, c) {
+			if l.forget(seq, c); !l.holds(c) {
 				s.overLocked(c)
 			}
 		}

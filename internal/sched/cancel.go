@@ -156,7 +156,11 @@ func (s *Scheduler) withdrawLocked(l *lane, k uint64) (limit uint64) {
 			// worker declines it when it arrives.
 			continue
 		}
-		back = append(back, s.takeBackLocked(l, c, seq))
+		c = s.takeBackLocked(l, c, seq)
+		if seq <= l.sent {
+			l.behind += c.Slot.Cost + int64(c.Items())*frameBytes
+		}
+		back = append(back, c)
 	}
 	s.noteAheadLocked(l)
 	s.requeueLocked(back)

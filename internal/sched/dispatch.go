@@ -23,6 +23,7 @@ func (s *Scheduler) dispatchLocked() {
 
 func (s *Scheduler) feedIdleLocked() {
 	for again := true; again; {
+		again = false
 		var refused []*lane
 		for l := s.idleLaneLocked(); l != nil; l = s.idleLaneLocked() {
 			s.notIdleLocked(l)
@@ -30,6 +31,7 @@ func (s *Scheduler) feedIdleLocked() {
 				refused = append(refused, l)
 				continue
 			}
+			again = again || len(refused) > 0 // what they refused may be gone
 			s.pumpLocked(l)
 		}
 		// What waited may have been over already; then an idle lane may take
@@ -38,7 +40,7 @@ func (s *Scheduler) feedIdleLocked() {
 		for _, l := range refused {
 			s.maybeIdleLocked(l)
 		}
-		again = s.counters.requeued != taken
+		again = again || s.counters.requeued != taken
 	}
 }
 
@@ -214,6 +216,7 @@ func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items i
 // splitLocked cuts the items of c from n on off into a call of their own.
 func (s *Scheduler) splitLocked(c *procpool.Call, n int) *procpool.Call {
 	rest := c.Split(n)
+	rest.Slot.Stamp += int64(n)
 	rest.Slot.Group, rest.Slot.Mark = c.Slot.Group, c.Slot.Mark
 	rest.Slot.Cost = int64(len(rest.Payload()))
 	c.Slot.Cost = int64(len(c.Payload()))

@@ -122,11 +122,11 @@ func (s *Scheduler) Check() error {
 			}
 			want(fmt.Sprintf("worker %d in the idle list", number), idle == 1, l.isIdle)
 			c := s.queue.first()
-			if l.own.count > 0 {
-				c = l.own.first()
+			if o := l.own.first(); c == nil || o != nil && (o.Priority() > c.Priority() || o.Priority() == c.Priority() && o.Slot.Stamp < c.Slot.Stamp) {
+				c = o
 			}
 			if l.isIdle && c != nil && (!suspect(c) || w.held == 0) {
-				errs = append(errs, fmt.Errorf("worker %d idles while calls wait", number))
+				errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait", number, l.index))
 			}
 			if !l.isIdle && !l.fenced && l.held == 0 && w.takes() && !s.ended {
 				errs = append(errs, fmt.Errorf("worker %d has nothing to do and is not idle", number))
@@ -136,6 +136,8 @@ func (s *Scheduler) Check() error {
 		for b := w.keys.root.next; b != nil && b != &w.keys.root; b = b.next {
 			keys++
 			want("a key's binding", s.keys[b.key], b)
+			want("the worker of a key's lane", b.lane.worker, w)
+			want(fmt.Sprintf("worker %d: the uses of key %q", number, b.key), b.uses, b.lane.usesOf(b.key))
 		}
 		want("worker.keys", w.keys.n, keys)
 		if w.retiring && !w.leaving && w.held == 0 && !w.fenced() && !w.dead && !s.ended {
@@ -201,6 +203,23 @@ func (s *Scheduler) checkLines(name string, q *lines, owner *lane, want func(wha
 	}
 	want(name+": count", q.count, n)
 	return n, bytes
+}
+
+// usesOf recounts what a key's binding counts.
+func (l *lane) usesOf(key string) (n int) {
+	for _, line := range l.own.all {
+		for c := line.head; c != nil; c = c.Slot.Next {
+			if c.Key() == key {
+				n++
+			}
+		}
+	}
+	for seq := l.base; seq < l.next; seq++ {
+		if c := l.at(seq); c != nil && c.Key() == key {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *lane) check() (errs []error) {

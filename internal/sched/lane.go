@@ -42,6 +42,7 @@ type lane struct {
 	fenceAt    uint64 // nothing beyond may start,
 	fenceLimit uint64 // but for what had when the fence came
 	fenceEnd   uint64 // the fence is lifted when this one is answered
+	behind     int64  // bytes that were sent and taken back, until then
 	strays     int    // how many fenced calls may be declined after their fence was lifted
 
 	grace    *time.Timer
@@ -119,6 +120,17 @@ func (l *lane) forget(seq uint64, c *procpool.Call) (whole bool) {
 	}
 	l.bytes -= c.Slot.Cost
 	return true
+}
+
+// holds reports whether an item of c is unanswered. After the last was answered that
+// can only be in what was recovered from a dead worker.
+func (l *lane) holds(c *procpool.Call) bool {
+	for seq, end := max(c.Slot.Seq, l.base), endOf(c); seq <= end; seq++ {
+		if l.at(seq) == c {
+			return true
+		}
+	}
+	return false
 }
 
 // endOf returns the sequence number of the call's last item.

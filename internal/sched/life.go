@@ -54,6 +54,7 @@ func (s *Scheduler) StartFailed(number int, err error) {
 	s.fleet.failed(number, s.now(), err)
 	refused, refusal := s.refuseLocked()
 	s.steerLocked()
+	s.dispatchLocked()
 	s.telling.Add(1)
 	s.mu.Unlock()
 	finishAll(refused, refusal)
@@ -125,6 +126,14 @@ func (s *Scheduler) Exited(number int, r Report) {
 		s.awaitSendLocked(l)
 	}
 	s.settleLocked(w, r.Replies, true)
+	s.telling.Add(2)
+	if len(w.finishing) > 0 {
+		// A pack whose answers are not complete may be split where one is missing:
+		// not before the others are told.
+		s.mu.Unlock()
+		w.tell()
+		s.mu.Lock()
+	}
 	crashed, failures, worked := s.blameLocked(w, r)
 	failures = append(w.failures, failures...)
 	w.failures = nil
@@ -135,10 +144,8 @@ func (s *Scheduler) Exited(number int, r Report) {
 	w.stopTimers()
 	s.releaseKeysLocked(w)
 	refused, refusal := s.mournLocked(w, r.Crash, worked || w.worked)
-	s.telling.Add(2)
 	s.dispatchLocked()
 	s.mu.Unlock()
-	w.tell()
 	for _, o := range crashed {
 		s.reportCrash(o.call, o.item, o.err)
 		o.call.FinishItem(o.item, nil, o.err)

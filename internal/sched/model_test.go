@@ -33,24 +33,21 @@ type record struct {
 	text string
 	kind kind
 	run  time.Duration
+	key  string
+	as   *manner
+	seat int // its place among those of its manner
 
 	starts    int
 	noted     int  // how many recorders say that it started
+	seen      bool // one of them did for a while, at least
+	notedAt   time.Time
+	running   *modelLane
+	refused   bool // a worker heard that it was given up before it ran it
+	plain     bool // a worker without a recorder ran it
 	finished  bool // its function returned
 	forbidden bool // it was cancelled before it had started
 	blind     bool // it was aboard a dead worker whose page was of no use
 	aboard    int  // dead workers that had been sent it and had not started it
-}
-
-// startLocked books that a worker runs the call: once at most, and never when it
-// was cancelled before.
-func (r *record) startLocked(m *modelWorker) {
-	if r.starts++; r.starts > 1 {
-		r.w.t.Errorf("rule 6.2: call %d runs for the %d. time, on worker %d", r.id, r.starts, m.number)
-	}
-	if r.forbidden {
-		r.w.t.Errorf("rule 6.4: call %d runs on worker %d although it was cancelled before it started", r.id, m.number)
-	}
 }
 
 // world is a scheduler with everything around it that can go wrong.
@@ -67,7 +64,10 @@ type world struct {
 	streams uint64
 	calls   []*record
 	workers map[int]*modelWorker
+	active  map[string]*record // the last that ran, by key
 	closed  bool
+
+	maxLanes, maxCalls int
 }
 
 // rand returns a source of chance for one goroutine.
@@ -90,10 +90,15 @@ func (w *world) Enqueue(ctx context.Context, first *procpool.Call, n int) {
 }
 
 // newCall makes a call; its argument names it.
-func (w *world) newCall(rng *rand.Rand, k kind) *record {
-	r := &record{w: w, kind: k, run: runTime(rng)}
+func (w *world) newCall(rng *rand.Rand, k kind, as *manner) *record {
+	r := &record{w: w, kind: k, run: runTime(rng), as: as}
+	if as.keyed {
+		r.key = strconv.Itoa(rng.IntN(6))
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	as.seats++
+	r.seat = as.seats
 	r.id = len(w.calls)
 	w.calls = append(w.calls, r)
 	r.text = strconv.Itoa(r.id)
@@ -135,7 +140,7 @@ func (w *world) launch(number int) {
 		w.mu.Lock()
 		w.workers[number] = m
 		w.mu.Unlock()
-		w.s.Started(number, m, sched.Traits{Recorder: m.recorder})
+		w.s.Started(number, m, sched.Traits{Recorder: m.recorder, Lanes: len(m.lanes)})
 		close(m.registered)
 	})
 }
@@ -189,18 +194,24 @@ func (w *world) judge(r *record, out []byte, err error, e end) {
 		te *procpool.TaskError
 		ce *procpool.CrashError
 		se *procpool.StartError
+		to *procpool.TimeoutError
 	)
 	fine := false
 	switch {
 	case err == nil:
 		fine = r.kind == succeeds && r.finished && string(out) == r.text
+	case errors.As(err, &to):
+		fine = r.as.timeout > 0 && (r.plain || r.seen && time.Since(r.notedAt) >= r.as.timeout)
 	case errors.As(err, &te):
 		fine = r.kind == fails && r.finished
 	case errors.As(err, &ce):
 		// Noted as started in a worker that died; or nobody could know; or it
 		// was aboard too often to be innocent.
 		fine = r.noted > 0 || r.blind || r.aboard > sched.SuspectAfter
-		if fine && !r.blind && ce.Finished != r.finished {
+		if fine && !r.blind && r.noted == r.starts && ce.Finished != r.finished {
+			fine = false
+		}
+		if poison := errors.Is(err, procpool.ErrPoison); poison != (r.as.reruns > 0) && (poison || !e.cancelled) {
 			fine = false
 		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -210,10 +221,12 @@ func (w *world) judge(r *record, out []byte, err error, e end) {
 	case errors.Is(err, procpool.ErrClosed):
 		fine = w.closed
 	case errors.Is(err, errStart), errors.As(err, &se):
-		fine = r.starts == 0
+		fine = r.starts == 0 || r.as.reruns > 0
 	}
 	if !fine {
-		w.t.Errorf("call %+v ended with %.50q, %v", *r, out, err)
+		shown := *r
+		shown.text, shown.w = "", nil
+		w.t.Errorf("call %+v of %+v ended with %.20q, %v", shown, *r.as, out, err)
 	}
 }
 
@@ -231,14 +244,15 @@ func (w *world) submitter(groups int) {
 	rng := w.rand()
 	all := tasks()
 	for range groups {
-		task := all[rng.IntN(len(all))]
+		as := newManner(rng)
+		task := w.inManner(all[rng.IntN(len(all))], as)
 		switch rng.IntN(6) {
 		case 0:
-			w.mapGroup(rng, task)
+			w.mapGroup(rng, task, as)
 		case 1:
-			w.deafCall(rng, task)
+			w.deafCall(rng, task, as)
 		default:
-			w.burst(rng, task)
+			w.burst(rng, task, as)
 		}
 		if rng.IntN(3) == 0 {
 			<-time.After(time.Duration(rng.IntN(4000)) * time.Microsecond)
@@ -246,12 +260,14 @@ func (w *world) submitter(groups int) {
 	}
 }
 
-func (w *world) kindOf(rng *rand.Rand) kind {
-	switch rng.IntN(40) {
-	case 0:
+func (w *world) kindOf(rng *rand.Rand, as *manner) kind {
+	switch n := rng.IntN(40); {
+	case n == 0:
 		return crashes
-	case 1, 2:
+	case n < 3:
 		return fails
+	case n == 3 && as.timeout > 0:
+		return deaf
 	default:
 		return succeeds
 	}
@@ -277,7 +293,7 @@ func (w *world) contextOf(rng *rand.Rand) (ctx context.Context, cancel context.C
 }
 
 // burst submits some calls, cancels some of them, and waits for all.
-func (w *world) burst(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
+func (w *world) burst(rng *rand.Rand, task *procpool.Func[[]byte, []byte], as *manner) {
 	ctx, cancel, ends := w.contextOf(rng)
 	defer cancel()
 	noWait := rng.IntN(4) == 0
@@ -292,7 +308,7 @@ func (w *world) burst(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
 	}
 	var calls []submitted
 	for range n {
-		r := w.newCall(rng, w.kindOf(rng))
+		r := w.newCall(rng, w.kindOf(rng, as), as)
 		calls = append(calls, submitted{r, task.Submit(ctx, w, []byte(r.text)), end{ends, noWait}})
 		if rng.IntN(12) == 0 {
 			c := &calls[rng.IntN(len(calls))]
@@ -325,16 +341,16 @@ func (w *world) cancel(r *record, f *procpool.Future[[]byte]) bool {
 }
 
 // deafCall makes a call that goes on until its worker is killed for it.
-func (w *world) deafCall(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
+func (w *world) deafCall(rng *rand.Rand, task *procpool.Func[[]byte, []byte], as *manner) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rng.IntN(3000))*time.Microsecond)
 	defer cancel()
-	r := w.newCall(rng, deaf)
+	r := w.newCall(rng, deaf, as)
 	out, err := task.Call(ctx, w, []byte(r.text))
 	w.judge(r, out, err, end{cancelled: true})
 }
 
 // mapGroup runs a Map, and sometimes leaves it early.
-func (w *world) mapGroup(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
+func (w *world) mapGroup(rng *rand.Rand, task *procpool.Func[[]byte, []byte], as *manner) {
 	ctx, cancel, ends := w.contextOf(rng)
 	defer cancel()
 	n := rng.IntN(400)
@@ -347,7 +363,7 @@ func (w *world) mapGroup(rng *rand.Rand, task *procpool.Func[[]byte, []byte]) {
 	var mu sync.Mutex
 	in := func(yield func([]byte) bool) {
 		for range n {
-			r := w.newCall(feed, w.kindOf(feed))
+			r := w.newCall(feed, w.kindOf(feed, as), as)
 			mu.Lock()
 			pulled = append(pulled, r)
 			mu.Unlock()
@@ -383,11 +399,13 @@ func (w *world) close(how func()) {
 	how()
 }
 
-// Rules 6.1, 6.2, 6.4, 6.5, 6.6 and 6.7 against everything at once: calls plain
-// and in packs, bounded queues, cancels, contexts, crashes at any moment, workers
-// that do not start, and the end of the pool at any moment. What must hold is
-// checked where it happens: every call ends, with an outcome that it can have;
-// none runs twice; none runs that was cancelled before; the accounts add up all
+// Rules 6.1 to 6.7 and 6.11 against everything at once: calls plain and in packs, with
+// time limits, re-runs, priorities and keys; bounded queues, cancels, contexts, crashes
+// at any moment, workers of several lanes that come and go or do not start, and the end
+// of the pool at any moment. What must hold is checked where it happens: every call
+// ends, with an outcome that it can have; none runs more often than it may, nor twice
+// at once; none runs that was cancelled before; those of one key run one after the
+// other, in order; no worker runs more calls than its limit; the accounts add up all
 // the time, and in the end nothing is left. A call that never ends is a deadlock,
 // which the bubble reports.
 func TestModel(t *testing.T) {
@@ -404,7 +422,7 @@ func TestModel(t *testing.T) {
 }
 
 func playRound(t *testing.T, seed uint64) {
-	w := &world{t: t, seed: seed, workers: make(map[int]*modelWorker)}
+	w := &world{t: t, seed: seed, workers: make(map[int]*modelWorker), active: make(map[string]*record)}
 	rng := w.rand()
 	sometimes := func(p float64) float64 {
 		if rng.IntN(3) > 0 {
@@ -414,15 +432,11 @@ func playRound(t *testing.T, seed uint64) {
 	}
 	w.noRecorder, w.badPage, w.failedStart = sometimes(1), sometimes(1), sometimes(0.9)
 	w.killEvery = float64(1 + rng.IntN(200))
-	w.s = sched.New(sched.Config{
-		QueueSize: 1 + rng.IntN(300), QueueBytes: 1 << (10 + rng.IntN(16)), MaxPayload: 1 << 30,
-		CancelGrace: time.Duration(rng.IntN(5000)) * time.Microsecond,
-		Launch:      w.launch,
-		OnEvent:     func(sched.Event) {},
-	})
-	w.s.Grow(1 + rng.IntN(4))
+	w.s = sched.New(w.config(rng))
+	w.s.Start()
 
 	stop := make(chan struct{})
+	w.all.Go(func() { w.operator(stop) })
 	w.all.Go(func() { w.killer(stop) })
 	w.all.Go(func() { w.checker(stop) })
 	var submitters sync.WaitGroup
@@ -455,7 +469,7 @@ func playRound(t *testing.T, seed uint64) {
 	if st.Submitted != st.Succeeded+st.Failed+st.Cancelled+st.Refused {
 		t.Errorf("rule 6.1: the counts do not add up: %+v", st)
 	}
-	if st.Queued+st.Running+st.Workers+st.Idle+st.Busy+st.Starting != 0 || st.QueuedBytes != 0 || st.Senseless != 0 {
+	if st.Queued+st.Running+st.Delayed+st.Workers+st.Idle+st.Busy+st.Starting != 0 || st.QueuedBytes != 0 || st.Senseless != 0 {
 		t.Errorf("rule 6.6: something is left: %+v", st)
 	}
 	if n, ok := w.s.Watches(); !ok {

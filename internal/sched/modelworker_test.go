@@ -1,9 +1,9 @@
 package sched_test
 
 import (
-	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -17,46 +17,36 @@ type modelWorker struct {
 	w        *world
 	number   int
 	recorder bool
-	rng      *rand.Rand // of the serving goroutine
-	sendRng  *rand.Rand // of whoever sends
+	lanes    []*modelLane
 
 	dead       chan struct{}
 	registered chan struct{} // closed when the scheduler knows of it
 	served     chan struct{} // closed when no call can start any more
+	serving    sync.WaitGroup
 	received   chan struct{} // closed when no reply is on its way any more
 
 	// The rest is guarded by world.mu.
-	isDead            bool
-	fence             uint64
-	started, finished uint64
-	inbox             []item
-	wake              chan struct{}
-	sent              map[uint64]*record // and not answered
-	backlog           int                // bytes of arguments that were sent and not answered
-	marks             map[uint64]bool    // cancelled before they started
-	running           uint64
-	cancelled         chan struct{}   // of the running call
-	journal           []sched.Reply   // ready, not handed over
-	kernel            [][]sched.Reply // handed over, in batches
-	arrived           chan struct{}   // tells the receiver of a batch
-}
-
-// item is a call in a worker's hands.
-type item struct {
-	seq   uint64
-	rec   *record
-	bytes int
+	isDead  bool
+	starts  int             // calls that it has started
+	backlog int             // bytes of arguments that were sent and not answered
+	kernel  [][]sched.Reply // handed over, in batches
+	arrived chan struct{}   // tells the receiver of a batch
 }
 
 func newModelWorker(w *world, number int) *modelWorker {
 	rng := w.rand()
 	m := &modelWorker{
-		w: w, number: number, recorder: rng.Float64() >= w.noRecorder, rng: rng, sendRng: w.rand(),
+		w: w, number: number, recorder: rng.Float64() >= w.noRecorder,
 		dead: make(chan struct{}), registered: make(chan struct{}), served: make(chan struct{}), received: make(chan struct{}),
-		fence: noFence, wake: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
-		sent: make(map[uint64]*record), marks: make(map[uint64]bool),
+		arrived: make(chan struct{}, 1),
 	}
-	w.all.Go(m.serve)
+	for index := range 1 + rng.IntN(w.maxLanes) {
+		l := newModelLane(m, index)
+		m.lanes = append(m.lanes, l)
+		m.serving.Add(1)
+		w.all.Go(l.serve)
+	}
+	w.all.Go(func() { m.serving.Wait(); close(m.served) })
 	w.all.Go(m.receive)
 	w.all.Go(m.supervise)
 	return m
@@ -72,12 +62,15 @@ func signal(ch chan struct{}) {
 func (m *modelWorker) PID() int { return 1000 + m.number }
 
 // Send blocks only where a stream would: when more is on its way than it takes.
-func (m *modelWorker) Send(_ int, calls []*procpool.Call) {
+func (m *modelWorker) Send(lane int, calls []*procpool.Call) {
+	l := m.lanes[lane]
 	m.w.mu.Lock()
 	for _, c := range calls {
 		m.backlog += len(c.Payload())
 		for i, text := range itemsOf(c) {
-			m.sent[c.Slot.Seq+uint64(i)] = m.w.lookUp(text)
+			rec := m.w.lookUp(text)
+			rec.plain = rec.plain || !m.recorder
+			l.sent[c.Slot.Seq+uint64(i)] = rec
 		}
 	}
 	slow := m.backlog > sched.InlineBytes
@@ -85,18 +78,18 @@ func (m *modelWorker) Send(_ int, calls []*procpool.Call) {
 	for _, c := range calls {
 		if slow {
 			select {
-			case <-time.After(time.Duration(m.sendRng.IntN(300)) * time.Microsecond):
+			case <-time.After(time.Duration(l.sendRng.IntN(300)) * time.Microsecond):
 			case <-m.dead:
 				return
 			}
 		}
 		m.w.mu.Lock()
 		for i, text := range itemsOf(c) {
-			m.inbox = append(m.inbox, item{c.Slot.Seq + uint64(i), m.w.lookUp(text), len(text)})
+			l.inbox = append(l.inbox, item{c.Slot.Seq + uint64(i), m.w.lookUp(text), len(text)})
 		}
 		m.w.mu.Unlock()
-		signal(m.wake)
-		if m.sendRng.IntN(4) == 0 {
+		signal(l.wake)
+		if l.sendRng.IntN(4) == 0 {
 			runtime.Gosched()
 		}
 	}
@@ -114,45 +107,58 @@ func itemsOf(c *procpool.Call) (texts []string) {
 	return texts
 }
 
-func (m *modelWorker) Cancel(_ int, seq uint64) {
+func (m *modelWorker) Cancel(lane int, seq uint64) {
+	l := m.lanes[lane]
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	if seq != m.running {
-		m.marks[seq] = true
-	} else if m.cancelled != nil {
-		close(m.cancelled)
-		m.cancelled = nil
+	if seq != l.running {
+		l.marks[seq] = true
+	} else if l.cancelled != nil {
+		close(l.cancelled)
+		l.cancelled = nil
 	}
 }
 
-func (m *modelWorker) Fence(_ int, k uint64) (uint64, bool) {
+func (m *modelWorker) Fence(lane int, k uint64) (uint64, bool) {
 	if !m.recorder {
 		return 0, false
 	}
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	m.fence = k
-	return m.started, true
+	m.lanes[lane].fence = k
+	return m.lanes[lane].started, true
 }
 
-func (m *modelWorker) Unfence(int) {
+func (m *modelWorker) Unfence(lane int) {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	m.fence = noFence
+	m.lanes[lane].fence = noFence
 }
 
-func (m *modelWorker) Progress(int) (started, finished uint64, ran time.Duration) {
+func (m *modelWorker) Progress(lane int) (started, finished uint64, ran time.Duration) {
 	if !m.recorder {
 		return 0, 0, 0
 	}
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	return m.started, m.finished, 0
+	l := m.lanes[lane]
+	return l.started, l.finished, time.Since(l.startedAt)
 }
 
 func (m *modelWorker) SetHot(bool) {}
 
-func (m *modelWorker) Stop()      { m.die() }
+// Stop is the end of a worker that holds nothing.
+func (m *modelWorker) Stop() {
+	m.w.mu.Lock()
+	for _, l := range m.lanes {
+		if len(l.sent) > 0 {
+			m.w.t.Errorf("worker %d is asked to leave and holds %d calls", m.number, len(l.sent))
+		}
+	}
+	m.w.mu.Unlock()
+	m.die()
+}
+
 func (m *modelWorker) Kill(error) { m.die() }
 
 // die freezes the page: nothing starts, finishes or is handed over from now on.
@@ -161,144 +167,12 @@ func (m *modelWorker) die() {
 	defer m.w.mu.Unlock()
 	if !m.isDead {
 		m.isDead = true
+		for _, l := range m.lanes {
+			if l.current != nil {
+				l.current.running = nil
+			}
+		}
 		close(m.dead)
-	}
-}
-
-// serve is the worker's lane.
-func (m *modelWorker) serve() {
-	defer close(m.served)
-	for {
-		it, ok := m.next()
-		if !ok {
-			return
-		}
-		m.w.mu.Lock()
-		if m.isDead {
-			m.w.mu.Unlock()
-			return
-		}
-		before := m.started
-		m.started = it.seq
-		it.rec.noted++
-		m.w.mu.Unlock()
-
-		m.hesitate()
-
-		m.w.mu.Lock()
-		if m.isDead {
-			m.w.mu.Unlock()
-			return
-		}
-		if it.seq > m.fence || m.marks[it.seq] {
-			m.started = before
-			it.rec.noted--
-			m.answerLocked(it, sched.Reply{Seq: it.seq, Kind: sched.Declined})
-			m.w.mu.Unlock()
-			continue
-		}
-		it.rec.startLocked(m)
-		m.running = it.seq
-		cancelled := make(chan struct{})
-		m.cancelled = cancelled
-		m.w.mu.Unlock()
-
-		reply, ok := m.run(it, cancelled)
-		if !ok {
-			return
-		}
-		m.w.mu.Lock()
-		m.running, m.cancelled = 0, nil
-		if m.isDead {
-			m.w.mu.Unlock()
-			return
-		}
-		m.answerLocked(it, reply)
-		m.finished = it.seq
-		it.rec.finished = true
-		m.w.mu.Unlock()
-	}
-}
-
-// hesitate is the moment between a start's note and the look at the fence.
-func (m *modelWorker) hesitate() {
-	switch m.rng.IntN(8) {
-	case 0:
-		runtime.Gosched()
-	case 1:
-		select {
-		case <-time.After(time.Duration(m.rng.IntN(200)) * time.Microsecond):
-		case <-m.dead:
-		}
-	}
-}
-
-func (m *modelWorker) run(it item, cancelled chan struct{}) (reply sched.Reply, ok bool) {
-	begin := time.Now()
-	reply = sched.Reply{Seq: it.seq, Data: []byte(it.rec.text)}
-	wait := it.rec.run
-	switch it.rec.kind {
-	case deaf:
-		<-m.dead
-		return reply, false
-	case crashes:
-		wait /= 2
-	}
-	select {
-	case <-time.After(wait):
-	case <-m.dead:
-		return reply, false
-	case <-cancelled:
-		reply.Kind, reply.Err = sched.Failed, &procpool.TaskError{Message: "given up"}
-	}
-	switch {
-	case reply.Kind == sched.Failed:
-	case it.rec.kind == crashes:
-		m.die()
-		return reply, false
-	case it.rec.kind == fails:
-		reply.Kind, reply.Err = sched.Failed, &procpool.TaskError{Message: "no"}
-	}
-	reply.Run = time.Since(begin)
-	return reply, true
-}
-
-// next returns the next call. Replies are handed over before the worker sleeps and
-// before a call that takes a while.
-func (m *modelWorker) next() (item, bool) {
-	for {
-		m.w.mu.Lock()
-		if m.isDead {
-			m.w.mu.Unlock()
-			return item{}, false
-		}
-		if len(m.inbox) == 0 || m.inbox[0].rec.run > 20*time.Microsecond || m.rng.IntN(3) == 0 {
-			m.flushLocked()
-		}
-		if len(m.inbox) > 0 {
-			it := m.inbox[0]
-			m.inbox = m.inbox[1:]
-			m.w.mu.Unlock()
-			return it, true
-		}
-		m.w.mu.Unlock()
-		select {
-		case <-m.wake:
-		case <-m.dead:
-		}
-	}
-}
-
-func (m *modelWorker) answerLocked(it item, r sched.Reply) {
-	m.backlog -= it.bytes
-	m.journal = append(m.journal, r)
-}
-
-func (m *modelWorker) flushLocked() {
-	if len(m.journal) > 0 {
-		m.kernel = append(m.kernel, m.journal)
-		m.journal = nil
-		signal(m.arrived)
 	}
 }
 
@@ -328,7 +202,7 @@ func (m *modelWorker) receive() {
 		for _, batch := range batches {
 			m.w.mu.Lock()
 			for _, r := range batch {
-				delete(m.sent, r.Seq)
+				delete(m.lanes[r.Lane].sent, r.Seq)
 			}
 			m.w.mu.Unlock()
 			if !m.w.s.Replies(m.number, batch) {
@@ -347,18 +221,21 @@ func (m *modelWorker) supervise() {
 	rng := m.w.rand()
 	m.w.mu.Lock()
 	r := sched.Report{
-		Crash: procpool.CrashError{Worker: m.number, PID: m.PID(), Reason: "the model killed it"},
-		Lanes: []sched.LaneReport{{Started: m.started, Finished: m.finished}}, PageOK: m.recorder && rng.Float64() >= m.w.badPage,
+		Crash:  procpool.CrashError{Worker: m.number, PID: m.PID(), Reason: "the model killed it"},
+		PageOK: m.recorder && rng.Float64() >= m.w.badPage,
 	}
-	if m.recorder {
-		r.Replies = slices.DeleteFunc(slices.Clone(m.journal), func(sched.Reply) bool { return rng.IntN(10) == 0 })
-	}
-	for _, rec := range m.sent {
-		if !r.PageOK {
-			rec.blind = true
+	for _, l := range m.lanes {
+		r.Lanes = append(r.Lanes, sched.LaneReport{Started: l.started, Finished: l.finished})
+		if m.recorder {
+			r.Replies = append(r.Replies, slices.DeleteFunc(l.journal, func(sched.Reply) bool { return rng.IntN(10) == 0 })...)
 		}
-		if rec.noted == 0 {
-			rec.aboard++
+		for seq, rec := range l.sent {
+			if !r.PageOK {
+				rec.blind = true
+			}
+			if seq > l.started {
+				rec.aboard++
+			}
 		}
 	}
 	delete(m.w.workers, m.number)

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"math"
 	"slices"
 
 	"github.com/procpool/procpool"
@@ -43,12 +44,12 @@ func (q *lines) first() *procpool.Call {
 	return nil
 }
 
-// oldest returns when the call came that was submitted first of all that wait, 0
-// when none does.
-func (q *lines) oldest() (stamp int64) {
+// oldest returns when the call came that was submitted first of all that wait.
+func (q *lines) oldest() int64 {
+	stamp := int64(math.MaxInt64)
 	for _, l := range q.all {
-		if l.head != nil && (stamp == 0 || l.head.Slot.Stamp < stamp) {
-			stamp = l.head.Slot.Stamp
+		if l.head != nil {
+			stamp = min(stamp, l.head.Slot.Stamp)
 		}
 	}
 	return stamp

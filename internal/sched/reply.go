@@ -125,7 +125,7 @@ func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
 		l.stopGrace()
 	}
 	if l.fenced && r.Seq >= l.fenceEnd {
-		l.fenced = false
+		l.fenced, l.behind = false, 0
 		if !w.dead {
 			w.link.Unfence(l.index)
 		}
@@ -174,7 +174,7 @@ func (s *Scheduler) answerLocked(l *lane, c *procpool.Call, r *Reply) {
 		}
 	}
 	item := int(r.Seq - c.Slot.Seq)
-	if l.forget(r.Seq, c) {
+	if l.forget(r.Seq, c) && !l.holds(c) {
 		s.overLocked(c)
 	}
 	c.NoteRun(r.Run)

@@ -71,6 +71,9 @@ func (s *Scheduler) partLocked(l *lane, c *procpool.Call, seq uint64) *procpool.
 			l.ring[q&mask] = rest
 		}
 	}
+	if !l.holds(rest) {
+		s.overLocked(rest)
+	}
 	return rest
 }
 

@@ -140,6 +140,7 @@ func New(cfg Config) *Scheduler {
 		keys:      make(map[string]*binding),
 		cfg:       cfg,
 		epoch:     time.Now(),
+		stamp:     -1,
 		functions: make(map[string]*function),
 		workers:   make(map[int]*worker),
 		drained:   make(chan struct{}),
@@ -150,6 +151,9 @@ func New(cfg Config) *Scheduler {
 }
 
 func (s *Scheduler) now() int64 { return int64(time.Since(s.epoch)) }
+
+// packStamps is how many items a pack may have, about.
+const packStamps = 256
 
 // Enqueue takes n linked calls; see procpool.Executor. It blocks while the queue
 // is full, at most until ctx ends.
@@ -171,10 +175,13 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 		c.Finish(nil, err)
 		return
 	}
-	// A stamp of its own gives each call its place for good: calls that come back
-	// are put where they were.
-	s.stamp = max(s.stamp+1, c.Slot.Stamp)
-	c.Slot.Stamp = s.stamp
+	// A stamp of its own gives each call its place for good, and each item of a pack:
+	// calls that come back are put where they were.
+	c.Slot.Stamp = max(s.stamp+1, c.Slot.Stamp)
+	s.stamp = c.Slot.Stamp
+	if c.ItemSizes() != nil {
+		s.stamp += packStamps
+	}
 	s.counters.submitted++
 	c.Hold(s)
 	if ctx.Done() != nil {

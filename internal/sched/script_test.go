@@ -133,7 +133,7 @@ func (h *host) start() *script { return h.startWith(nil) }
 func (h *host) startWith(change func(*script)) *script {
 	h.t.Helper()
 	l := h.prepare(change)
-	h.Started(l.number, l, sched.Traits{Recorder: l.recorder})
+	h.Started(l.number, l, sched.Traits{Recorder: l.recorder, Lanes: 1 + len(l.more)})
 	h.check()
 	return l
 }
@@ -192,8 +192,11 @@ const noFence = math.MaxUint64
 type script struct {
 	h        *host
 	number   int
+	index    int       // of the lane
+	more     []*script // the other lanes of the worker, if this is its first
 	recorder bool
 	ok       bool          // the fence works
+	claim    time.Duration // what Progress says instead of how long the call ran, if not 0
 	gate     chan struct{} // Send waits for it to close, if there is one
 
 	mu       sync.Mutex
@@ -227,9 +230,24 @@ func (l *script) saw() tally {
 	return seen
 }
 
+// lanes makes the script one of a worker with n lanes.
+func (l *script) lanes(n int) {
+	for i := 1; i < n; i++ {
+		l.more = append(l.more, &script{h: l.h, number: l.number, index: i, recorder: true, ok: true, tally: tally{fence: noFence}})
+	}
+}
+
+func (l *script) lane(i int) *script {
+	if i == 0 {
+		return l
+	}
+	return l.more[i-1]
+}
+
 func (l *script) PID() int { return 1000 + l.number }
 
-func (l *script) Send(_ int, calls []*procpool.Call) {
+func (l *script) Send(lane int, calls []*procpool.Call) {
+	l = l.lane(lane)
 	l.mu.Lock()
 	l.entered++
 	gate := l.gate
@@ -251,13 +269,15 @@ func (l *script) Send(_ int, calls []*procpool.Call) {
 	}
 }
 
-func (l *script) Cancel(_ int, seq uint64) {
+func (l *script) Cancel(lane int, seq uint64) {
+	l = l.lane(lane)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cancels = append(l.cancels, seq)
 }
 
-func (l *script) Fence(_ int, k uint64) (uint64, bool) {
+func (l *script) Fence(lane int, k uint64) (uint64, bool) {
+	l = l.lane(lane)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fence = k
@@ -268,16 +288,21 @@ func (l *script) Fence(_ int, k uint64) (uint64, bool) {
 	return max(l.started, l.ghost), l.ok
 }
 
-func (l *script) Unfence(int) {
+func (l *script) Unfence(lane int) {
+	l = l.lane(lane)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fence = noFence
 	l.unfences++
 }
 
-func (l *script) Progress(int) (started, finished uint64, ran time.Duration) {
+func (l *script) Progress(lane int) (started, finished uint64, ran time.Duration) {
+	l = l.lane(lane)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.claim != 0 {
+		return max(l.started, l.ghost), l.finished, l.claim
+	}
 	return max(l.started, l.ghost), l.finished, time.Since(l.startedAt)
 }
 
@@ -372,10 +397,10 @@ func (l *script) finish(seq uint64, text string, run time.Duration) sched.Reply 
 	defer l.mu.Unlock()
 	l.answered = seq
 	if seq > l.started && seq > l.fence {
-		return sched.Reply{Seq: seq, Kind: sched.Declined}
+		return sched.Reply{Lane: uint32(l.index), Seq: seq, Kind: sched.Declined}
 	}
 	l.started, l.finished = max(l.started, seq), seq
-	return sched.Reply{Seq: seq, Data: []byte(text), Run: run}
+	return sched.Reply{Lane: uint32(l.index), Seq: seq, Data: []byte(text), Run: run}
 }
 
 func (l *script) decline(texts ...string) {
@@ -415,6 +440,9 @@ func (l *script) exit(change func(*sched.Report)) {
 	r := sched.Report{
 		Crash: procpool.CrashError{Worker: l.number, PID: l.PID(), ExitCode: -1, Signal: "SIGKILL", Reason: "signal: killed"},
 		Lanes: []sched.LaneReport{{Started: l.started, Finished: l.finished}}, PageOK: l.recorder,
+	}
+	for _, other := range l.more {
+		r.Lanes = append(r.Lanes, sched.LaneReport{Started: other.started, Finished: other.finished})
 	}
 	was := l.exited
 	l.exited = true

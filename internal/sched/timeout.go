@@ -61,14 +61,9 @@ func (s *Scheduler) alarm(l *lane) {
 			return
 		}
 	}
-	c = s.giveUpLocked(l, c, seq, again)
-	s.telling.Add(1)
+	s.giveUpLocked(l, c, seq, again, err)
 	s.dispatchLocked()
 	s.mu.Unlock()
-	if c != nil && !again.decided {
-		c.FinishItem(0, nil, err)
-	}
-	s.told()
 }
 
 // overtimeLocked returns the call that the lane runs and its number if it has run
@@ -84,6 +79,10 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 	if !w.recorder {
 		// What was sent has started, alone.
 		seq, finished, ran = l.base, 0, time.Duration(now)
+	}
+	if seq > l.sendEnd || seq < l.ran {
+		s.killLocked(w, errSenseless)
+		return nil, 0, false
 	}
 	if c = l.at(seq); c != nil && finished < seq && c.Timeout() > 0 && c.Slot.Mark == markSent {
 		// Whatever its worker says, a call can't have run before it was sent, and
@@ -106,21 +105,25 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 	return nil, 0, false
 }
 
-// giveUpLocked stops an attempt that has run too long, and returns the call, or the
-// item of a pack as a call of its own: nil when it has ended after all.
-func (s *Scheduler) giveUpLocked(l *lane, c *procpool.Call, seq uint64, again rerun) *procpool.Call {
+// giveUpLocked stops an attempt that has run too long, unless it has ended after all.
+// If it is not to be run again it fails before its worker hears of it, lest the worker's
+// answer to that be the outcome.
+func (s *Scheduler) giveUpLocked(l *lane, c *procpool.Call, seq uint64, again rerun, err error) {
 	if last := s.withdrawLocked(l, seq); last > seq || l.at(seq) != c {
 		s.watchTimeLocked(l, s.now()) // the next call runs by now
-		return nil
+		return
 	}
 	c = s.aloneLocked(l, c, seq)
 	s.counters.timedOut++
-	if again.decided {
+	switch {
+	case again.decided:
 		c.Slot.Mark = markAgain
-	} else {
-		s.counters.failed++
+	case c.FinishItem(0, nil, err):
 		c.Slot.Mark = markRevoked
+		s.counters.failed++
+	default: // its caller has given it up at this moment
+		c.Slot.Mark = markRevoked
+		s.counters.cancelled++
 	}
 	s.startGraceLocked(l, seq, again)
-	return c
 }

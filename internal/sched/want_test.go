@@ -90,7 +90,10 @@ type mapped struct {
 func (h *host) mapOver(all []string) *mapped { return mapThrough(h, all) }
 
 // mapThrough is mapOver with an executor that may not be the host itself.
-func mapThrough(ex procpool.Executor, all []string) *mapped {
+func mapThrough(ex procpool.Executor, all []string) *mapped { return mapOf(ex, work, all) }
+
+// mapOf is mapThrough with a handle that has options.
+func mapOf(ex procpool.Executor, task *procpool.Func[[]byte, []byte], all []string) *mapped {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &mapped{errs: make(map[int]error), ended: make(chan struct{}), cancel: cancel}
 	in := func(yield func([]byte) bool) {
@@ -104,7 +107,7 @@ func mapThrough(ex procpool.Executor, all []string) *mapped {
 		defer close(m.ended)
 		defer cancel()
 		i := 0
-		for out, err := range work.Map(ctx, ex, in) {
+		for out, err := range task.Map(ctx, ex, in) {
 			m.mu.Lock()
 			m.out = append(m.out, string(out))
 			if err != nil {

@@ -62,10 +62,11 @@ func (w *worker) takes() bool {
 	return !w.dead && !w.spare && !w.retiring && !w.alone && (w.limit == 0 || w.given < w.limit)
 }
 
-// underWay is about how many bytes have been sent to the worker and not answered.
+// underWay is about how many bytes have been sent to the worker and not answered,
+// what was taken back behind a fence included.
 func (w *worker) underWay() (bytes int64) {
 	for _, l := range w.lanes {
-		bytes += l.bytes + int64(l.held)*frameBytes
+		bytes += l.bytes + l.behind + int64(l.held)*frameBytes
 	}
 	return bytes
 }
