@@ -177,6 +177,7 @@ func TestBadLimits(t *testing.T) {
 		"MaxCalls":    {MaxCalls: -1},
 		"OpenFiles":   {OpenFiles: -1},
 		"CPULimit":    {CPULimit: -time.Second},
+		"HungAfter":   {HungAfter: time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			processes(t)

@@ -73,7 +73,8 @@ type Config struct {
 	// HungAfter is how long a worker may give no sign of life while it is stopped
 	// or uses no processor time; then it is killed and replaced. A worker that
 	// computes is left alone, however silent. 0 means ten seconds, a negative
-	// value for ever. Only Linux can tell; elsewhere no worker is taken for hung.
+	// value for ever; less than 100 ms can't be told apart from a busy machine.
+	// Only Linux can tell; elsewhere no worker is taken for hung.
 	HungAfter time.Duration
 
 	// Initializer is a call that each worker makes before it takes others, such
@@ -104,6 +105,7 @@ type Config struct {
 	// after its first calls. Both are looked at four times a second. Linux only.
 	SoftMemoryLimit int64
 	MaxMemoryGrowth int64
+
 	// StartTimeout is how long a worker may take until it is ready; 0 means
 	// 30 seconds.
 	StartTimeout time.Duration
@@ -122,8 +124,8 @@ type Config struct {
 	// OpenFiles is how many descriptors a worker may have open; 0 means the
 	// host's own limit. Linux only.
 	OpenFiles int
-	// Nice is added to the workers' niceness, from 0 to 19: the higher, the more
-	// they give way to other processes. Linux only.
+	// Nice is the workers' niceness, from 1 to 19: the higher, the more they give
+	// way to other processes; 0 leaves them the host's. Linux only.
 	Nice int
 	// ThreadsPerWorker is how many CPUs a worker is meant to use: it sets
 	// GOMAXPROCS and the variables that numeric libraries read
@@ -199,6 +201,7 @@ const (
 	defaultIdleTimeout  = 30 * time.Second
 	defaultRetireGrace  = 10 * time.Second
 	defaultHungAfter    = 10 * time.Second
+	leastHungAfter      = 100 * time.Millisecond
 	defaultInitTimeout  = time.Minute
 	defaultFinalTimeout = 5 * time.Second
 	defaultCrashCount   = 64
@@ -264,6 +267,9 @@ func (c Config) withDefaults() (Config, error) {
 		if f.value > f.most {
 			return c, fmt.Errorf("procpool: Config.%s is %d: at most %d", f.name, f.value, f.most)
 		}
+	}
+	if c.HungAfter > 0 && c.HungAfter < leastHungAfter {
+		return c, fmt.Errorf("procpool: Config.HungAfter is %v: at least %v, or a worker would be taken for hung that only waits for a processor", c.HungAfter, leastHungAfter)
 	}
 	if err := c.honoured(); err != nil {
 		return c, err
