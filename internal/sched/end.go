@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/procpool/procpool"
+import (
+	"slices"
+
+	"github.com/procpool/procpool"
+)
 
 // Drain refuses new calls and returns a channel that is closed once all others
 // have ended.
@@ -132,12 +136,9 @@ func (s *Scheduler) refuseHeldLocked(l *lane, what *Ended) {
 }
 
 func (e *Ended) add(task string) {
-	for _, t := range e.Tasks {
-		if t == task {
-			return
-		}
+	if !slices.Contains(e.Tasks, task) {
+		e.Tasks = append(e.Tasks, task)
 	}
-	e.Tasks = append(e.Tasks, task)
 }
 
 func (s *Scheduler) checkGone() {

@@ -56,7 +56,7 @@ func TestKeysOutliveTheirWorker(t *testing.T) {
 		h.submitKeyed("j:1", "i:1")
 		l.begin("k:1")
 		l.die()
-		crashOf(t, fs[0])
+		wantError(t, fs[0], procpool.ErrCrashed)
 		other.answer(time.Second, "j:1")
 		other.answer(time.Second, "k:2")
 		other.answer(time.Second, "k:3")

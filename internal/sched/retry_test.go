@@ -79,7 +79,7 @@ func TestItemRunsAgain(t *testing.T) {
 // While a call waits for its next attempt it can be cancelled, its context can end, and
 // the pool can be drained or killed.
 func TestEndWhileDelayed(t *testing.T) {
-	delayed := func(t *testing.T, ctx context.Context) (*host, *procpool.Future[[]byte]) { //nolint:revive // as everywhere in tests
+	delayed := func(t *testing.T, ctx context.Context) (*host, *procpool.Future[[]byte]) {
 		t.Helper()
 		h := newHost(t, nil)
 		l := h.grow()

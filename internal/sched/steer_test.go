@@ -224,8 +224,8 @@ func TestRestartReplacesAll(t *testing.T) {
 				}
 			}
 			select {
-			case <-over:
-				t.Error("over before the last worker has gone")
+			case err := <-over:
+				t.Errorf("over before the last worker has gone (%v)", err)
 			default:
 			}
 			for _, l := range old {
