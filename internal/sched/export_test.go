@@ -19,6 +19,7 @@ const (
 	Settled        = settled
 	InlineBytes    = inlineBytes
 	LookAheadBytes = lookAheadBytes
+	MaxKeys        = maxKeys
 )
 
 // Restarts is restarts with a fixed chance.
@@ -76,6 +77,20 @@ func (s *Scheduler) Failures() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fleet.restarts.failures
+}
+
+// Keys returns how many keys are remembered.
+func (s *Scheduler) Keys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.keys)
+}
+
+// SteerAt returns when the fleet is going to be asked, 0 for not at all.
+func (s *Scheduler) SteerAt() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Duration(s.steerAt)
 }
 
 // Grow has n more workers, and launches them at once.

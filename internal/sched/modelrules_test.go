@@ -103,7 +103,7 @@ func (w *world) operator(stop chan struct{}) {
 		switch rng.IntN(4) {
 		case 0:
 			over := w.s.Restart()
-			w.all.Go(func() { <-over })
+			w.all.Go(func() { w.restarted(over) })
 		case 1:
 			w.mu.Lock()
 			number := 0
@@ -117,6 +117,16 @@ func (w *world) operator(stop chan struct{}) {
 			high := 1 + rng.IntN(5)
 			w.s.Resize(1+rng.IntN(high), high)
 		}
+	}
+}
+
+// restarted waits for a restart, which is over, or cut short by the end of the pool.
+func (w *world) restarted(over <-chan error) {
+	err := <-over
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil && !w.closed {
+		w.t.Errorf("a restart ended with %v while the pool is open", err)
 	}
 }
 

@@ -216,6 +216,9 @@ func (s *Scheduler) takeBackLocked(l *lane, c *procpool.Call, seq uint64) *procp
 		if l.at(q) == c {
 			l.forget(q, c)
 			l.worker.given--
+			if q == l.graceSeq {
+				l.stopGrace() // it did not run after all
+			}
 		}
 	}
 	if seq == c.Slot.Seq {

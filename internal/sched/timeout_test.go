@@ -10,6 +10,14 @@ import (
 	"github.com/procpool/procpool/internal/sched"
 )
 
+// wantTimeout checks that the call ran too long.
+func wantTimeout(t *testing.T, f *procpool.Future[[]byte]) {
+	t.Helper()
+	if te := timeoutOf(t, f); te.Attempt != 1 || te.Limit <= 0 {
+		t.Errorf("%+v", te)
+	}
+}
+
 // timeoutOf returns the call's timeout error.
 func timeoutOf(t *testing.T, f *procpool.Future[[]byte]) *procpool.TimeoutError {
 	t.Helper()
@@ -74,7 +82,7 @@ func TestTimeoutBehindALongerOne(t *testing.T) {
 		pass(time.Millisecond - 1)
 		wantOpen(t, b)
 		pass(1)
-		timeoutOf(t, b)
+		wantTimeout(t, b)
 	})
 }
 
@@ -92,7 +100,7 @@ func TestTimeoutWithAHostileClock(t *testing.T) {
 				pass(time.Second - 1)
 				wantOpen(t, f)
 				pass(time.Second + 1)
-				timeoutOf(t, f)
+				wantTimeout(t, f)
 			})
 		})
 	}
@@ -122,7 +130,7 @@ func TestTimeoutWithoutRecorder(t *testing.T) {
 		pass(time.Second - 1)
 		wantOpen(t, f)
 		pass(1)
-		timeoutOf(t, f)
+		wantTimeout(t, f)
 	})
 }
 
