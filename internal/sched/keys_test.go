@@ -108,15 +108,17 @@ func TestKeysAreBounded(t *testing.T) {
 		h.submitKeyed("kept:1")
 		busy(t, "kept:1", lanes...).begin("kept:1")
 		for i := range sched.MaxKeys + 100 {
-			f := h.submitKeyed(fmt.Sprintf("%d:", i))[0]
+			text := fmt.Sprintf("%d:", i)
+			f := h.submitKeyed(text)[0]
 			for _, l := range lanes {
-				if text := fmt.Sprintf("%d:", i); len(l.items) > 0 && l.items[len(l.items)-1].text == text {
-					l.reply(sched.Reply{Lane: uint32(l.index), Seq: l.seq(text), Data: []byte(text), Run: 100 * time.Millisecond})
-					l.answered = l.items[len(l.items)-1].seq
+				if n := len(l.items); n > 0 && l.items[n-1].text == text {
+					l.answered = l.items[n-1].seq
+					h.Replies(l.number, []sched.Reply{{Lane: uint32(l.index), Seq: l.answered, Data: []byte(text), Run: 100 * time.Millisecond}})
 				}
 			}
-			wantResult(t, f, fmt.Sprintf("%d:", i))
+			wantResult(t, f, text)
 		}
+		h.check()
 		if n := h.Keys(); n != sched.MaxKeys {
 			t.Errorf("%d keys are remembered, want %d", n, sched.MaxKeys)
 		}

@@ -143,6 +143,31 @@ func TestMaxCallsIsExact(t *testing.T) {
 	})
 }
 
+// The items of a pack count one by one.
+func TestMaxCallsOfPacks(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := elasticHost(t, 1, 1, func(cfg *sched.Config) { cfg.MaxCalls = 5 })
+		h.Teach("work", time.Microsecond)
+		m := h.mapOver(texts("i", 12))
+		left := 12
+		for left > 0 {
+			l := h.start()
+			n := len(l.got())
+			if n == 0 || n > 5 {
+				t.Fatalf("a worker with a limit of 5 was given %d at once", n)
+			}
+			l.answerAll(time.Microsecond)
+			left -= n
+			if left > 0 {
+				l.die()
+			}
+		}
+		if out, errs := m.results(); !slices.Equal(out, texts("i", 12)) || len(errs) != 0 {
+			t.Errorf("results %q, errors %v", out, errs)
+		}
+	})
+}
+
 // A worker that is due by age or memory serves until its replacement is ready.
 func TestDueWorkersAreReplaced(t *testing.T) {
 	for _, why := range []string{"age", "memory"} {
