@@ -175,7 +175,7 @@ func TestBadLimits(t *testing.T) {
 		"MinWorkers":  {Workers: 2, MinWorkers: 3},
 		"Spares":      {Spares: -1},
 		"MaxCalls":    {MaxCalls: -1},
-		"OpenFiles":   {OpenFiles: -1},
+		"OpenFiles":   {OpenFiles: 3},
 		"CPULimit":    {CPULimit: -time.Second},
 		"HungAfter":   {HungAfter: time.Millisecond},
 	} {

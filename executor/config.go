@@ -258,6 +258,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MemoryLimit > 0 && c.MemoryLimit < leastMemory {
 		return c, fmt.Errorf("procpool: Config.MemoryLimit is %d bytes: no worker starts with less than %d", c.MemoryLimit, int64(leastMemory))
 	}
+	if c.OpenFiles > 0 && c.OpenFiles < leastFiles {
+		return c, fmt.Errorf("procpool: Config.OpenFiles is %d: no worker starts with less than %d", c.OpenFiles, leastFiles)
+	}
 	for _, f := range []struct {
 		name        string
 		value, most int
@@ -327,8 +330,11 @@ func (c Config) honoured() error {
 	return nil
 }
 
-// leastMemory is below what a worker's runtime needs to say hello.
-const leastMemory = 8 << 20
+// leastMemory and leastFiles are below what a worker's runtime needs to say hello.
+const (
+	leastMemory = 8 << 20
+	leastFiles  = 16
+)
 
 func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {

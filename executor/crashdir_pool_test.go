@@ -1,11 +1,13 @@
 package executor_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/executor"
@@ -15,7 +17,7 @@ import (
 // can be run again from there: of a plain call, of the item of a Map.
 func TestPoolKeepsCrashes(t *testing.T) {
 	crashes := filepath.Join(t.TempDir(), "crashes")
-	pool := newPool(t, executor.Config{CrashDir: crashes})
+	pool := newPool(t, executor.Config{CrashDir: crashes, CancelGrace: 20 * time.Millisecond})
 	ledger := filepath.Join(t.TempDir(), "ledger")
 	f := flaky.Submit(t.Context(), pool, trial{ledger, 9, "exit 3"}, procpool.Retries(1), soon)
 	_, err := result(t, f)
@@ -33,6 +35,13 @@ func TestPoolKeepsCrashes(t *testing.T) {
 		}
 		i++
 	}
+	// A worker that is killed for a call that was given up has not crashed.
+	_, err = result(t, flaky.Submit(t.Context(), pool, trial{ledger, 1, "deaf"}, procpool.Timeout(50*time.Millisecond)))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	eventually(t, "the worker is killed", func() bool { return pool.Stats().Killed == 1 })
+	works(t, pool)
 	entries, err := os.ReadDir(crashes)
 	if err != nil || len(entries) != 3 {
 		t.Errorf("%d folders, %v", len(entries), err)

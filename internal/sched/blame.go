@@ -111,13 +111,13 @@ func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, failure
 				failures = append(failures, s.failureLocked(l, c, seq, ran, &e, suspects > 1 && !e.Finished))
 				continue
 			}
-			if c.Slot.Mark != markRevoked {
-				s.counters.failed++
-			}
 			if ran > 0 {
 				c.NoteRun(ran)
 			}
-			crashed = append(crashed, outcome{call: c, item: int(seq - c.Slot.Seq), err: &e})
+			if c.Slot.Mark != markRevoked { // that one has its outcome, and died for it
+				s.counters.failed++
+				crashed = append(crashed, outcome{call: c, item: int(seq - c.Slot.Seq), err: &e})
+			}
 			if l.forget(seq, c); !l.holds(c) {
 				s.overLocked(c)
 			}
