@@ -109,8 +109,8 @@ func (f *Func[In, Out]) With(opts ...Option) *Func[In, Out] {
 }
 
 // KeyBy returns a copy of the handle whose calls have a key: calls with the same
-// key run in the same worker for as long as it lives, in the order in which they
-// were submitted, so that a worker can keep what belongs to the key in memory. A
+// key run in the same worker for as long as it lives, one after the other in the
+// order in which they were submitted, so that a worker can keep what belongs to the key in memory. A
 // call waits for its worker even if others are idle. An empty key is none, as is a
 // nil function. key is called by Submit on its caller's goroutine, and by Map on
 // the one that pulls the inputs; it must be safe for concurrent use.

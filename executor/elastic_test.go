@@ -137,7 +137,7 @@ func TestRestart(t *testing.T) {
 	for err := range calls {
 		t.Errorf("a call failed: %v", err)
 	}
-	if s := pool.Stats(); s.Crashes+s.Killed+s.Failed != 0 || s.Retired < 4 {
+	if s := pool.Stats(); s.Crashes+s.Killed+s.Failed != 0 || s.Retired < 3 {
 		t.Errorf("%+v", s)
 	}
 	pool.Close()

@@ -1,6 +1,10 @@
 package sched
 
-import "time"
+import (
+	"time"
+
+	"github.com/procpool/procpool"
+)
 
 // overrunTick is how often the scheduler looks whether a call takes longer than
 // expected and holds up what was sent behind it.
@@ -73,6 +77,26 @@ func (s *Scheduler) stealLocked() {
 	}
 	if from != nil {
 		s.withdrawAheadLocked(from)
+	}
+}
+
+// overtakeLocked takes back what a lane was sent ahead if that is of a lower priority
+// than a call that has come and waits, so that the lane takes that one next.
+func (s *Scheduler) overtakeLocked(c *procpool.Call) {
+	if c.Slot.Mark != markQueued {
+		return // it was sent at once
+	}
+	own, _ := c.Slot.Owner.(*lane) // the only one that may take it, if any
+	for _, w := range s.workers {
+		for _, l := range w.lanes {
+			if !l.isAhead || l.fenced || w.dead || own != nil && own != l {
+				continue
+			}
+			if last := l.newest(); last != nil && last.Priority() < c.Priority() {
+				s.withdrawAheadLocked(l)
+				return
+			}
+		}
 	}
 }
 

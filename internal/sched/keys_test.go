@@ -147,3 +147,26 @@ func TestPriorities(t *testing.T) {
 		l.wantSent("high1", "high2", "a", "b", "low")
 	})
 }
+
+// A call of a higher priority takes the place of those that were sent ahead, but not
+// of the one that is about to start; one of the same or a lower priority does not.
+func TestPriorityOvertakesWhatWasSentAhead(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.Teach("work", 10*time.Microsecond)
+		l := h.grow()
+		h.submit("x", "a", "b", "c", "d")
+		l.answer(10*time.Microsecond, "x") // the others are sent together
+		l.begin("a")
+		h.call(context.Background(), "low", procpool.Priority(-1))
+		h.call(context.Background(), "same")
+		if n := l.saw().fences; n != 0 {
+			t.Errorf("%d fences for calls that are no more urgent", n)
+		}
+		h.call(context.Background(), "high", procpool.Priority(1))
+		l.answerAll(10 * time.Microsecond) // b, c and d meet the fence
+		l.answerAll(10 * time.Microsecond)
+		l.answerAll(10 * time.Microsecond)
+		l.wantSent("x", "a", "b", "c", "d", "high", "b", "c", "d", "same", "low")
+	})
+}

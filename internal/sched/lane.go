@@ -122,6 +122,16 @@ func (l *lane) forget(seq uint64, c *procpool.Call) (whole bool) {
 	return true
 }
 
+// newest returns the call that was given to the lane last of those that it holds.
+func (l *lane) newest() *procpool.Call {
+	for seq := l.next; seq > l.base; seq-- {
+		if c := l.at(seq - 1); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
 // holds reports whether an item of c is unanswered. After the last was answered that
 // can only be in what was recovered from a dead worker.
 func (l *lane) holds(c *procpool.Call) bool {

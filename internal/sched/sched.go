@@ -191,6 +191,9 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 	if len(s.idle) > 0 || s.elastic {
 		s.dispatchLocked()
 	}
+	if s.ahead > 0 && len(s.queue.all) > 1 {
+		s.overtakeLocked(c)
+	}
 	s.mu.Unlock()
 }
 
