@@ -32,7 +32,7 @@ func (s *Scheduler) feedIdleLocked() {
 				continue
 			}
 			again = again || len(refused) > 0 // what they refused may be gone
-			s.pumpLocked(l)
+			s.pumpLocked(l.worker)
 		}
 		// What waited may have been over already; then an idle lane may take
 		// work from a busy one.

@@ -266,10 +266,10 @@ func (l *lane) check() (errs []error) {
 	if l.graceSeq != 0 && l.at(l.graceSeq) == nil {
 		errs = append(errs, fmt.Errorf("worker %d has a grace timer for an answered call", number))
 	}
-	if !l.sending && len(l.outbox) > 0 && !w.dead {
+	if !w.sending && len(l.outbox) > 0 && !w.dead {
 		errs = append(errs, fmt.Errorf("worker %d has %d calls that nobody sends", number, len(l.outbox)))
 	}
-	if l.sent > l.sendEnd || !l.sending && l.sent != l.sendEnd {
+	if l.sent > l.sendEnd || !w.sending && l.sent != l.sendEnd {
 		errs = append(errs, fmt.Errorf("worker %d: sent %d, sendEnd %d", number, l.sent, l.sendEnd))
 	}
 	for _, c := range l.outbox {

@@ -31,8 +31,6 @@ type lane struct {
 	// sendEnd are in the hands of a goroutine in Link.Send and can't be
 	// touched.
 	sent, sendEnd uint64
-	sending       bool          // a goroutine empties the outbox
-	sendOver      chan struct{} // made by whoever waits for it to end
 
 	// Answers ascend: answered is the last that was answered in any way, ran
 	// the last of those that had run.

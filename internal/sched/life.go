@@ -123,8 +123,8 @@ func (s *Scheduler) Exited(number int, r Report) {
 	w.dead = true
 	for _, l := range w.lanes {
 		s.notIdleLocked(l)
-		s.awaitSendLocked(l)
 	}
+	s.awaitSendLocked(w)
 	s.settleLocked(w, r.Replies, true)
 	s.telling.Add(2)
 	if len(w.finishing) > 0 {

@@ -53,7 +53,7 @@ func (s *Scheduler) Replies(number int, replies []Reply) bool {
 	}
 	for _, l := range w.lanes {
 		if s.feedLocked(l) {
-			s.pumpLocked(l)
+			s.pumpLocked(w)
 		}
 		s.maybeIdleLocked(l)
 	}

@@ -1,13 +1,24 @@
 package sched
 
-// pumpLocked sends what is assigned to a lane, unless another goroutine
-// is at it, which then does. It lets go of the lock while it sends.
-func (s *Scheduler) pumpLocked(l *lane) {
-	if l.sending || len(l.outbox) == 0 {
+// pumpLocked sends what is assigned to a worker, unless another goroutine is at it,
+// which then does. It lets go of the lock while it sends. One goroutine sends for all
+// lanes: with several, one that may not block could meet one that does.
+func (s *Scheduler) pumpLocked(w *worker) {
+	if w.sending || w.unsent() == nil {
 		return
 	}
-	l.sending = true
-	s.emptyOutboxLocked(l, false)
+	w.sending = true
+	s.emptyOutboxesLocked(w, false)
+}
+
+// unsent returns a lane that holds what is not sent yet, nil when none does.
+func (w *worker) unsent() *lane {
+	for _, l := range w.lanes {
+		if len(l.outbox) > 0 {
+			return l
+		}
+	}
+	return nil
 }
 
 const (
@@ -22,14 +33,13 @@ const (
 	frameBytes = 16
 )
 
-func (s *Scheduler) emptyOutboxLocked(l *lane, mayBlock bool) {
-	w := l.worker
-	for len(l.outbox) > 0 && !w.dead {
+func (s *Scheduler) emptyOutboxesLocked(w *worker, mayBlock bool) {
+	for l := w.unsent(); l != nil && !w.dead; l = w.unsent() {
 		if !mayBlock && w.underWay() > inlineBytes {
 			go func() {
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				s.emptyOutboxLocked(l, true)
+				s.emptyOutboxesLocked(w, true)
 			}()
 			return
 		}
@@ -43,21 +53,21 @@ func (s *Scheduler) emptyOutboxLocked(l *lane, mayBlock bool) {
 		clear(batch)
 		l.spare = batch[:0]
 	}
-	l.sending = false
-	if l.sendOver != nil {
-		close(l.sendOver)
-		l.sendOver = nil
+	w.sending = false
+	if w.sendOver != nil {
+		close(w.sendOver)
+		w.sendOver = nil
 	}
 }
 
-// awaitSendLocked returns when no goroutine is sending to l, whose worker is dead. It
+// awaitSendLocked returns when no goroutine is sending to w, which is dead. It
 // lets go of the lock while it waits.
-func (s *Scheduler) awaitSendLocked(l *lane) {
-	for l.sending {
-		if l.sendOver == nil {
-			l.sendOver = make(chan struct{})
+func (s *Scheduler) awaitSendLocked(w *worker) {
+	for w.sending {
+		if w.sendOver == nil {
+			w.sendOver = make(chan struct{})
 		}
-		over := l.sendOver
+		over := w.sendOver
 		s.mu.Unlock()
 		<-over
 		s.mu.Lock()

@@ -28,6 +28,9 @@ type worker struct {
 	keys     keys
 	bindings map[string]*binding // the scheduler's, of all workers
 
+	sending  bool          // a goroutine empties the lanes' outboxes
+	sendOver chan struct{} // made by whoever waits for it to end
+
 	// What the receiver of its replies has to tell when it has let go of the lock.
 	finishing []outcome
 	failures  []failure // likewise, of calls that may be run again
