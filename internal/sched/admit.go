@@ -41,6 +41,7 @@ func (s *Scheduler) admitLocked(ctx context.Context, c *procpool.Call) error {
 			return nil
 		}
 	}
+	s.letInLocked() // it may have been granted room
 	items := uint64(c.Seal())
 	s.counters.submitted += items
 	s.counters.refused += items

@@ -51,7 +51,7 @@ func (s *Scheduler) aloneLocked(l *lane, c *procpool.Call, seq uint64) *procpool
 		return c
 	}
 	item := s.partLocked(l, c, seq)
-	if l.at(seq-1) != c { // the part before it was answered
+	if !l.holds(c) { // what was recovered from a dead worker may have gaps
 		l.bytes -= c.Slot.Cost
 		s.overLocked(c)
 	}
