@@ -83,10 +83,10 @@ func (s *Scheduler) stealLocked() {
 // overtakeLocked takes back what a lane was sent ahead if that is of a lower priority
 // than a call that has come and waits, so that the lane takes that one next.
 func (s *Scheduler) overtakeLocked(c *procpool.Call) {
-	if c.Slot.Mark != markQueued {
-		return // it was sent at once
-	}
 	own, _ := c.Slot.Owner.(*lane) // the only one that may take it, if any
+	if own == nil && len(s.idle) > 0 {
+		return // an idle one takes it
+	}
 	for _, w := range s.workers {
 		for _, l := range w.lanes {
 			if !l.isAhead || l.fenced || w.dead || own != nil && own != l {

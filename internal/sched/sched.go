@@ -188,11 +188,11 @@ func (s *Scheduler) enqueue(ctx context.Context, c *procpool.Call) {
 		s.watchLocked(ctx, c)
 	}
 	s.placeLocked(c, markQueued, (*lines).pushBack)
-	if len(s.idle) > 0 || s.elastic {
-		s.dispatchLocked()
-	}
 	if s.ahead > 0 && len(s.queue.all) > 1 {
 		s.overtakeLocked(c)
+	}
+	if len(s.idle) > 0 || s.elastic {
+		s.dispatchLocked()
 	}
 	s.mu.Unlock()
 }
