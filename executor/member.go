@@ -65,17 +65,13 @@ func (m *member) leave() {
 // leaveTime is how long an idle worker that was asked to leave may take.
 const leaveTime = 2 * time.Second
 
-var errSenseless = errors.New("it was killed because what it answered made no sense")
-
 func (m *member) replies(batch []wire.Reply) {
 	if m.answered(batch) {
 		return
 	}
 	m.answers.Add(uint64(len(batch)))
 	m.scratch = convert(m.scratch[:0], batch)
-	if !m.core.sched.Replies(m.number, m.scratch) {
-		m.Kill(errSenseless)
-	}
+	m.core.sched.Replies(m.number, m.scratch) // it kills who answers nonsense
 	clear(m.scratch)
 }
 
