@@ -34,9 +34,39 @@ type Call struct {
 	wait  atomic.Int64  // nanoseconds
 	run   atomic.Int64  // nanoseconds
 
-	failures atomic.Pointer[[]Attempt] // never modified once it is stored
+	extra atomic.Pointer[extra]
 
 	small [inlinePayload]byte
+}
+
+// extra is what few calls have. It is never modified once a call refers to it.
+type extra struct {
+	conduit  *Conduit  // of a stream or a session
+	failed   []Attempt // that were followed by another
+	progress Progress  // that the task reported last
+}
+
+// more returns what the call has of what few have.
+func (c *Call) more() extra {
+	if e := c.extra.Load(); e != nil {
+		return *e
+	}
+	return extra{}
+}
+
+// addExtra changes what the call has of what few have.
+func (c *Call) addExtra(change func(*extra)) {
+	for {
+		old := c.extra.Load()
+		e := new(extra)
+		if old != nil {
+			*e = *old
+		}
+		change(e)
+		if c.extra.CompareAndSwap(old, e) {
+			return
+		}
+	}
 }
 
 // inlinePayload is how many bytes of argument fit into the call itself, so that
@@ -70,6 +100,8 @@ type Slot struct {
 	Victims uint16
 	// Failures counts the attempts that failed and may be followed by another.
 	Failures uint16
+	// Depth is how many calls of tasks this one is nested in.
+	Depth uint16
 	// Suspect is set for a call that must run with no other beside it.
 	Suspect bool
 	// Watch and its links tie the call to the context that can end it.
@@ -123,6 +155,22 @@ type CallInfo struct {
 	// Failed are the attempts that failed and were followed by another, the
 	// oldest first (see [Retries]). It must not be modified.
 	Failed []Attempt
+	// Progress is what the running attempt reported last (see [Report]); what an
+	// earlier attempt reported is forgotten.
+	Progress Progress
+	// Call is the call's number in its pool, by which [executor.Event] and log
+	// lines name it; 0 where the executor has none.
+	Call int64
+}
+
+// Progress is how far a call says that it has come; see [Report].
+type Progress struct {
+	// Fraction is the part that is done, from 0 to 1.
+	Fraction float64
+	// Text says what is being done.
+	Text string
+	// Time is when the host heard of it, the zero time when it never has.
+	Time time.Time
 }
 
 // Attempt is one start of a call, which failed.
@@ -176,9 +224,36 @@ func (c *Call) Priority() int { return c.spec.priority }
 // Key returns the call's key (see [Func.KeyBy]), empty for none.
 func (c *Call) Key() string { return c.key }
 
+// Kind says how the task is called.
+func (c *Call) Kind() Kind { return c.spec.kind }
+
+// Conduit returns the caller's end of the values that travel with the call, nil for
+// a call of a function.
+func (c *Call) Conduit() *Conduit {
+	if c.spec.kind == KindFunction {
+		return nil
+	}
+	return c.more().conduit
+}
+
+// Dedicated reports whether the call is to run in a process of its own.
+func (c *Call) Dedicated() bool { return c.spec.kind == KindSession && !c.spec.shared }
+
 // Hold makes h the call's holder. An executor calls it before it makes the call
 // visible to other goroutines.
 func (c *Call) Hold(h Holder) { c.holder = h }
+
+// Cancel gives the call up, as [Future.Cancel] does. It reports whether it had no
+// outcome yet.
+func (c *Call) Cancel() bool {
+	if !c.Finish(nil, &cancelError{task: c.spec.name, err: context.Canceled}) {
+		return false
+	}
+	if c.holder != nil {
+		c.holder.CancelCall(c)
+	}
+	return true
+}
 
 // Finished reports whether the call has its outcome.
 func (c *Call) Finished() bool { return c.waiters.Load() == doneMark }
@@ -258,23 +333,16 @@ func (c *Call) info() CallInfo {
 	return c.holder.InspectCall(c)
 }
 
-// Record returns what was recorded of the call with Note and NoteRun, with the
-// given state.
+// Record returns what was recorded of the call with Note, NoteRun, NoteFailed and
+// NoteProgress, with the given state.
 func (c *Call) Record(s State) CallInfo {
-	where := c.where.Load()
+	where, more := c.where.Load(), c.more()
 	return CallInfo{
 		Task: c.spec.name, State: s,
 		Worker: int(where >> 40), Attempts: int(uint8(where >> 32)), PID: int(uint32(where)),
 		Wait: time.Duration(c.wait.Load()), Run: time.Duration(c.run.Load()),
-		Failed: c.failed(),
+		Failed: more.failed, Progress: more.progress, Call: c.Slot.Stamp,
 	}
-}
-
-func (c *Call) failed() []Attempt {
-	if f := c.failures.Load(); f != nil {
-		return *f
-	}
-	return nil
 }
 
 // NoteFailed records an attempt that failed and is followed by another. An
@@ -283,8 +351,15 @@ func (c *Call) NoteFailed(a Attempt) {
 	if te, ok := a.Err.(*TaskError); ok { //nolint:errorlint // the executor hands over the bare error
 		a.Err = c.identify(te)
 	}
-	all := append(slices.Clip(c.failed()), a)
-	c.failures.Store(&all)
+	c.addExtra(func(e *extra) {
+		e.failed = append(slices.Clip(e.failed), a)
+		e.progress = Progress{}
+	})
+}
+
+// NoteProgress records what the task has reported.
+func (c *Call) NoteProgress(p Progress) {
+	c.addExtra(func(e *extra) { e.progress = p })
 }
 
 // A waiter waits for a call's end. Waiters form a stack, the newest first, until
@@ -296,6 +371,7 @@ type waiter struct {
 	// One of these is set.
 	ch    chan struct{} // closed at the end
 	ended chan<- int    // gets index at the end; has room for it
+	relay func()        // an executor's: does not block
 	fn    func()        // the user's: runs on a goroutine of its own
 
 	index int
@@ -337,6 +413,8 @@ func wake(w *waiter) {
 			close(w.ch)
 		case w.ended != nil:
 			w.ended <- w.index
+		case w.relay != nil:
+			w.relay()
 		default:
 			callbacks = append(callbacks, w.fn)
 		}

@@ -23,6 +23,9 @@ var (
 	// [Retries]) and the last attempt, too, killed its worker. The error also
 	// matches that attempt's [*CrashError].
 	ErrPoison = errors.New("procpool: the call kills its workers")
+	// ErrNestingLimit says that a call that a task made of its own pool (see
+	// [ExecutorFrom]) is nested too deeply, or one of too many.
+	ErrNestingLimit = errors.New("procpool: nesting limit")
 	// ErrCrashed matches every [*CrashError].
 	ErrCrashed = errors.New("procpool: the worker died")
 	// ErrNotDone says that a wait ended before what it waited for did; the

@@ -56,13 +56,45 @@ type Task interface {
 	Run(ctx context.Context, codec string, in, out []byte) ([]byte, error)
 }
 
+// A StreamTask is a [Task] whose calls exchange values with their caller while they
+// run: [Stream] and [Session] are the usual implementations. Workers call RunStream
+// in place of Run, which only refuses.
+type StreamTask interface {
+	Task
+	// RunStream decodes the argument in with the named codec and runs the
+	// function, which sends and receives values through port. The error is one
+	// of this package's, as for Run. in is valid only until RunStream returns.
+	RunStream(ctx context.Context, codec string, in []byte, port Port) error
+}
+
+// A Port is the task's end of the values that travel with its call, whose other end
+// is a [Conduit]. Room and Emit are for one goroutine at a time, and so is Next.
+type Port interface {
+	// Room returns an empty slice to append a value's encoding to, for Emit.
+	Room() []byte
+	// Emit sends the value that was appended to Room's slice. It blocks while
+	// the caller has given no credit. The error says that the value is too
+	// large, or that the call was given up.
+	Emit(value []byte) error
+	// Next returns the next value of a session's input, which is valid until
+	// it is called again. It blocks until there is one; false says that there
+	// are no more, or that the call was given up.
+	Next() (value []byte, more bool)
+}
+
 // TaskInfo describes a task to people and to callers in other languages.
 type TaskInfo struct {
 	// Name is the task's name.
 	Name string
+	// Kind says how the task is called.
+	Kind Kind
 	// In and Out are the types of argument and result, as the worker's
-	// language writes them.
+	// language writes them. Of a stream Out is the type of its values; of a
+	// session In is the type of its opening argument.
 	In, Out string
+	// Receives is the type of the values that a session receives, empty for
+	// other kinds.
+	Receives string
 	// Codecs are the names of the codecs that the task accepts, the
 	// preferred one first.
 	Codecs []string

@@ -36,8 +36,10 @@ type spec struct {
 	timeout   time.Duration
 	retry     *retryPolicy // nil: a call that started is never run again
 	priority  int
+	kind      Kind
 	noWait    bool
 	local     bool
+	shared    bool // a session that runs in one of the pool's workers
 }
 
 // Define makes a handle on a task and the task itself. name is what crosses the
@@ -73,6 +75,11 @@ func Remote[In, Out any](name string, opts ...Option) *Func[In, Out] {
 }
 
 func newFunc[In, Out any](verb, name string, opts []Option) *Func[In, Out] {
+	return &Func[In, Out]{spec: newSpec(verb, name, KindFunction, opts)}
+}
+
+// newSpec makes the spec of a handle that verb makes.
+func newSpec(verb, name string, kind Kind, opts []Option) *spec {
 	if name == "" {
 		panic("procpool: " + verb + ": a task needs a name")
 	}
@@ -84,9 +91,9 @@ func newFunc[In, Out any](verb, name string, opts []Option) *Func[In, Out] {
 			panic(fmt.Sprintf("procpool: %s(%q): a task's name holds no space or control character", verb, name))
 		}
 	}
-	s := &spec{name: name, codec: CBOR, codecName: CBOR.Name()}
+	s := &spec{name: name, codec: CBOR, codecName: CBOR.Name(), kind: kind}
 	s.apply(opts)
-	return &Func[In, Out]{spec: s}
+	return s
 }
 
 func (s *spec) apply(opts []Option) {
@@ -180,12 +187,11 @@ func (f *Func[In, Out]) Call(ctx context.Context, ex Executor, in In, opts ...Op
 // Describe tells the task's name, the types of its argument and result, and the
 // codecs it accepts.
 func (f *Func[In, Out]) Describe() TaskInfo {
-	info := TaskInfo{
-		Name:   f.spec.name,
-		In:     reflect.TypeFor[In]().String(),
-		Out:    reflect.TypeFor[Out]().String(),
-		Codecs: []string{f.spec.codecName},
-	}
+	return f.spec.describe(reflect.TypeFor[In](), reflect.TypeFor[Out]())
+}
+
+func (s *spec) describe(in, out reflect.Type) TaskInfo {
+	info := TaskInfo{Name: s.name, Kind: s.kind, In: in.String(), Out: out.String(), Codecs: []string{s.codecName}}
 	for _, c := range []Codec{CBOR, JSON} {
 		if !slices.Contains(info.Codecs, c.Name()) {
 			info.Codecs = append(info.Codecs, c.Name())
@@ -197,15 +203,13 @@ func (f *Func[In, Out]) Describe() TaskInfo {
 // Run runs the function on an encoded argument and appends the encoded result to
 // out. It makes Func a [Task]; only workers call it.
 func (f *Func[In, Out]) Run(ctx context.Context, codec string, in, out []byte) ([]byte, error) {
-	if f.fn == nil {
-		return out, fmt.Errorf("procpool: task %q has no function here: it is a Remote handle, serve the one that Define made: %w", f.spec.name, ErrUnknownTask)
-	}
 	s := f.spec
-	if codec != s.codecName {
-		var err error
-		if s, err = s.withCodecNamed(codec); err != nil {
-			return out, err
-		}
+	if f.fn == nil {
+		return out, s.noFunction()
+	}
+	s, err := s.withCodecNamed(codec)
+	if err != nil {
+		return out, err
 	}
 	arg, err := decode[In](s, "decode the argument", in)
 	if err != nil {
@@ -218,7 +222,15 @@ func (f *Func[In, Out]) Run(ctx context.Context, codec string, in, out []byte) (
 	return encodeResult(s, out, result)
 }
 
+// noFunction is the error of a handle that is served without having a function.
+func (s *spec) noFunction() error {
+	return fmt.Errorf("procpool: task %q has no function here: it is a Remote handle, serve the one that Define made: %w", s.name, ErrUnknownTask)
+}
+
 func (s *spec) withCodecNamed(name string) (*spec, error) {
+	if name == s.codecName {
+		return s, nil
+	}
 	for _, c := range []Codec{CBOR, JSON, Raw} {
 		if c.Name() == name {
 			return s.with([]Option{WithCodec(c)}), nil

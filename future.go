@@ -57,16 +57,7 @@ func notDone(ctx context.Context, what string) error {
 // the future: its error then matches [context.Canceled]. A call that had not
 // started never will; one that runs has its context cancelled, and its process
 // killed if it does not heed that in time. Cancel does not wait for either.
-func (f *Future[T]) Cancel() bool {
-	c := &f.call
-	if !c.Finish(nil, &cancelError{task: c.spec.name, err: context.Canceled}) {
-		return false
-	}
-	if c.holder != nil {
-		c.holder.CancelCall(c)
-	}
-	return true
-}
+func (f *Future[T]) Cancel() bool { return f.call.Cancel() }
 
 // OnDone has fn called when the future is resolved: on a goroutine of its own,
 // which calls the functions given for one future one after the other in that

@@ -194,8 +194,8 @@ func TestSplitCarriesTheAttempts(t *testing.T) {
 	if failed := c.Record(procpool.Queued).Failed; len(failed) != 1 {
 		t.Errorf("the halves share what follows: %+v", failed)
 	}
-	if rest.Timeout() != time.Second || rest.Priority() != 7 || !rest.MayFailAgain() {
-		t.Errorf("%v, %d, %v", rest.Timeout(), rest.Priority(), rest.MayFailAgain())
+	if rest.Timeout() != time.Second || rest.Priority() != 7 || !rest.MayRetry() {
+		t.Errorf("%v, %d, %v", rest.Timeout(), rest.Priority(), rest.MayRetry())
 	}
 	answer(rest, square)
 	answer(c, square)
@@ -220,8 +220,8 @@ func TestBind(t *testing.T) {
 		if c.Task() != "load" || c.Codec() != "raw" || string(c.Payload()) != "model.bin" || c.Timeout() != time.Second || c.Metadata()["a"] != "1" || !c.Local() {
 			t.Errorf("%q %q %q %v %v", c.Task(), c.Codec(), c.Payload(), c.Timeout(), c.Metadata())
 		}
-		if _, deadline := c.Deadline(); deadline || c.Key() != "" || c.Priority() != 0 || c.NoWait() || c.MayFailAgain() || c.Items() != 1 || c.Finished() {
-			t.Errorf("%q %d %v %v", c.Key(), c.Priority(), c.NoWait(), c.MayFailAgain())
+		if _, deadline := c.Deadline(); deadline || c.Key() != "" || c.Priority() != 0 || c.NoWait() || c.MayRetry() || c.Items() != 1 || c.Finished() {
+			t.Errorf("%q %d %v %v", c.Key(), c.Priority(), c.NoWait(), c.MayRetry())
 		}
 		if _, again, final := c.Retry(1, crash); again || !same(final, crash) {
 			t.Errorf("%v, %v", again, final)
@@ -243,8 +243,8 @@ func TestBind(t *testing.T) {
 func TestCallOptions(t *testing.T) {
 	t.Parallel()
 	call, f := staged(t.Context())
-	if call.Timeout() != 0 || call.Priority() != 0 || call.MayFailAgain() {
-		t.Errorf("%v, %d, %v", call.Timeout(), call.Priority(), call.MayFailAgain())
+	if call.Timeout() != 0 || call.Priority() != 0 || call.MayRetry() {
+		t.Errorf("%v, %d, %v", call.Timeout(), call.Priority(), call.MayRetry())
 	}
 	f.Cancel()
 	handle := square.With(procpool.Timeout(time.Hour), procpool.Priority(-5))

@@ -59,9 +59,11 @@ func WithCodec(c Codec) Option {
 }
 
 // Window bounds how far Map and MapUnordered run ahead of their reader: at most
-// n inputs have been pulled whose results were not yet taken. The default is
-// 4096, the most a million (1 << 20). It panics when n is below 1. Other verbs
-// ignore it.
+// n inputs have been pulled whose results were not yet taken; the default is 4096.
+// Of a stream or a session it bounds how many values the task has sent that were
+// not taken; the default is 1024, and beside it at most 1 MiB of values and one more
+// is on its way. The most is a million (1 << 20). It panics when n is below 1. Other
+// verbs ignore it.
 func Window(n int) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("procpool: Window(%d): a window holds at least one input", n))
@@ -98,3 +100,9 @@ func Metadata(entries map[string]string) Option {
 		s.metadata = merged
 	})
 }
+
+// Shared has a session run in one of the pool's workers, as a call does, in place of
+// a process of its own. It holds a slot there for as long as it lasts and shares the
+// worker's fate: see Config.Concurrency of package executor. It is for many sessions
+// that are light. Other verbs ignore it.
+func Shared() Option { return optionFunc(func(s *spec) { s.shared = true }) }

@@ -90,8 +90,8 @@ func (c *Call) Split(n int) *Call {
 	}
 	rest := &Call{spec: c.spec, holder: c.holder, key: c.key, deadline: c.deadline, payload: c.payload[bytes:]}
 	rest.Slot.Stamp, rest.Slot.Attempts, rest.Slot.Victims = c.Slot.Stamp, c.Slot.Attempts, c.Slot.Victims
-	rest.Slot.Failures, rest.Slot.Suspect = c.Slot.Failures, c.Slot.Suspect
-	rest.failures.Store(c.failures.Load())
+	rest.Slot.Failures, rest.Slot.Suspect, rest.Slot.Depth = c.Slot.Failures, c.Slot.Suspect, c.Slot.Depth
+	rest.extra.Store(c.extra.Load())
 	rest.pack = &pack{sealed: true, sizes: p.sizes[n:], finished: p.finished[n:], first: p.first + n, done: p.done}
 	for _, f := range rest.pack.finished {
 		if !f {

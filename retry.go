@@ -133,9 +133,16 @@ func Backoff(first, longest time.Duration) Option {
 	})
 }
 
-// MayFailAgain reports whether the call's options let it be run again at all. It is
-// a quick look before [Call.Retry].
-func (c *Call) MayFailAgain() bool { return c.spec.retry != nil && c.spec.retry.max > 0 }
+// MayRetry reports whether the call could be run again at all: its options allow
+// it, and no value of a stream has passed, which can't be taken back. It is a quick
+// look before [Call.Retry].
+func (c *Call) MayRetry() bool {
+	if c.spec.retry == nil || c.spec.retry.max == 0 {
+		return false
+	}
+	d := c.Conduit()
+	return d == nil || !d.Used()
+}
 
 // Retry decides whether the call is run again after one more of its attempts,
 // which makes failures so far, failed with err, and after what wait. If not, final

@@ -70,8 +70,8 @@ func TestRetryPolicy(t *testing.T) {
 		if string(got) != c.want {
 			t.Errorf("%s: run again after %s, want %s", name, got, c.want)
 		}
-		if may := call.MayFailAgain(); !may && c.want != "-------" {
-			t.Errorf("%s: MayFailAgain = %v", name, may)
+		if may := call.MayRetry(); !may && c.want != "-------" {
+			t.Errorf("%s: MayRetry = %v", name, may)
 		}
 		for _, err := range []error{&procpool.CodecError{}, procpool.ErrUnknownTask, &procpool.StartError{}, procpool.CancelError(t.Context(), call)} {
 			if _, again, _ := call.Retry(1, err); again {

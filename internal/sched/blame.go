@@ -107,7 +107,7 @@ func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, failure
 			if seq == v.started {
 				ran = v.ran
 			}
-			if c.MayFailAgain() && (c.Slot.Mark == markSent || c.Slot.Mark == markAgain) {
+			if c.MayRetry() && (c.Slot.Mark == markSent || c.Slot.Mark == markAgain) {
 				failures = append(failures, s.failureLocked(l, c, seq, ran, &e, suspects > 1 && !e.Finished))
 				continue
 			}

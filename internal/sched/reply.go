@@ -162,7 +162,7 @@ func (s *Scheduler) answerLocked(l *lane, c *procpool.Call, r *Reply) {
 	if f, ok := c.Slot.Group.(*function); ok {
 		f.observe(r.Run)
 	}
-	if r.Kind == Failed && (c.Slot.Mark == markAgain || c.Slot.Mark == markSent && c.MayFailAgain()) {
+	if r.Kind == Failed && (c.Slot.Mark == markAgain || c.Slot.Mark == markSent && c.MayRetry()) {
 		w.failures = append(w.failures, s.failureLocked(l, c, r.Seq, r.Run, r.Err, false))
 		return
 	}

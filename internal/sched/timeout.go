@@ -41,7 +41,7 @@ func (s *Scheduler) alarm(l *lane) {
 		err   error = &procpool.TimeoutError{Task: c.Task(), Limit: c.Timeout(), Attempt: int(c.Slot.Attempts) + 1}
 		again rerun
 	)
-	if c.MayFailAgain() {
+	if c.MayRetry() {
 		// Whether to run it again is for the caller's code to say, without the
 		// lock. It may end by itself meanwhile.
 		failures := int(c.Slot.Failures) + 1

@@ -45,10 +45,12 @@ const (
 	TaskKind_TASK_KIND_UNSPECIFIED TaskKind = 0
 	// One argument, one result.
 	TaskKind_TASK_KIND_FUNCTION TaskKind = 1
-	// One argument or a stream of them, and a stream of results.
+	// One argument, and a stream of values as the result.
 	TaskKind_TASK_KIND_STREAM TaskKind = 2
 	// Makes an actor, whose methods are called on the lane that it lives on.
 	TaskKind_TASK_KIND_ACTOR TaskKind = 3
+	// One argument, then a stream of values each way.
+	TaskKind_TASK_KIND_SESSION TaskKind = 4
 )
 
 // Enum value maps for TaskKind.
@@ -58,12 +60,14 @@ var (
 		1: "TASK_KIND_FUNCTION",
 		2: "TASK_KIND_STREAM",
 		3: "TASK_KIND_ACTOR",
+		4: "TASK_KIND_SESSION",
 	}
 	TaskKind_value = map[string]int32{
 		"TASK_KIND_UNSPECIFIED": 0,
 		"TASK_KIND_FUNCTION":    1,
 		"TASK_KIND_STREAM":      2,
 		"TASK_KIND_ACTOR":       3,
+		"TASK_KIND_SESSION":     4,
 	}
 )
 
@@ -112,27 +116,61 @@ const (
 	FailureKind_FAILURE_KIND_TOO_LARGE FailureKind = 5
 	// The worker serves no such task.
 	FailureKind_FAILURE_KIND_UNKNOWN_TASK FailureKind = 6
+	// The kinds from here on come in a HostReply only.
+	// The worker process died; see Failure.crash.
+	FailureKind_FAILURE_KIND_CRASH FailureKind = 7
+	// The call ran longer than HostCall.run_limit_nanos.
+	FailureKind_FAILURE_KIND_TIMEOUT FailureKind = 8
+	// The call was given up.
+	FailureKind_FAILURE_KIND_CANCELLED FailureKind = 9
+	// The call's time was over.
+	FailureKind_FAILURE_KIND_DEADLINE FailureKind = 10
+	// The host takes no more calls.
+	FailureKind_FAILURE_KIND_CLOSED FailureKind = 11
+	// The host has no room for the call.
+	FailureKind_FAILURE_KIND_QUEUE_FULL FailureKind = 12
+	// No worker could be started; Failure.message says why, Failure.stack is what the
+	// program printed.
+	FailureKind_FAILURE_KIND_START FailureKind = 13
+	// The call is nested too deeply, or one of too many.
+	FailureKind_FAILURE_KIND_NESTING_LIMIT FailureKind = 14
 )
 
 // Enum value maps for FailureKind.
 var (
 	FailureKind_name = map[int32]string{
-		0: "FAILURE_KIND_UNSPECIFIED",
-		1: "FAILURE_KIND_TASK",
-		2: "FAILURE_KIND_PANIC",
-		3: "FAILURE_KIND_EXIT",
-		4: "FAILURE_KIND_CODEC",
-		5: "FAILURE_KIND_TOO_LARGE",
-		6: "FAILURE_KIND_UNKNOWN_TASK",
+		0:  "FAILURE_KIND_UNSPECIFIED",
+		1:  "FAILURE_KIND_TASK",
+		2:  "FAILURE_KIND_PANIC",
+		3:  "FAILURE_KIND_EXIT",
+		4:  "FAILURE_KIND_CODEC",
+		5:  "FAILURE_KIND_TOO_LARGE",
+		6:  "FAILURE_KIND_UNKNOWN_TASK",
+		7:  "FAILURE_KIND_CRASH",
+		8:  "FAILURE_KIND_TIMEOUT",
+		9:  "FAILURE_KIND_CANCELLED",
+		10: "FAILURE_KIND_DEADLINE",
+		11: "FAILURE_KIND_CLOSED",
+		12: "FAILURE_KIND_QUEUE_FULL",
+		13: "FAILURE_KIND_START",
+		14: "FAILURE_KIND_NESTING_LIMIT",
 	}
 	FailureKind_value = map[string]int32{
-		"FAILURE_KIND_UNSPECIFIED":  0,
-		"FAILURE_KIND_TASK":         1,
-		"FAILURE_KIND_PANIC":        2,
-		"FAILURE_KIND_EXIT":         3,
-		"FAILURE_KIND_CODEC":        4,
-		"FAILURE_KIND_TOO_LARGE":    5,
-		"FAILURE_KIND_UNKNOWN_TASK": 6,
+		"FAILURE_KIND_UNSPECIFIED":   0,
+		"FAILURE_KIND_TASK":          1,
+		"FAILURE_KIND_PANIC":         2,
+		"FAILURE_KIND_EXIT":          3,
+		"FAILURE_KIND_CODEC":         4,
+		"FAILURE_KIND_TOO_LARGE":     5,
+		"FAILURE_KIND_UNKNOWN_TASK":  6,
+		"FAILURE_KIND_CRASH":         7,
+		"FAILURE_KIND_TIMEOUT":       8,
+		"FAILURE_KIND_CANCELLED":     9,
+		"FAILURE_KIND_DEADLINE":      10,
+		"FAILURE_KIND_CLOSED":        11,
+		"FAILURE_KIND_QUEUE_FULL":    12,
+		"FAILURE_KIND_START":         13,
+		"FAILURE_KIND_NESTING_LIMIT": 14,
 	}
 )
 
@@ -231,16 +269,20 @@ type HelloRequest struct {
 	// that speaks a lower one answers all the same; the lower of the two holds.
 	Revision uint32 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The capabilities that the host offers, by name: "recorder", "fence",
-	// "journal", "pack", "segment", "stream", "session", "actor", "host_call".
+	// "journal", "pack", "segment", "stream", "session", "actor", "host_call",
+	// "progress", "log".
 	Capabilities []string `protobuf:"bytes,2,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// How many lanes the host wants, and how many the recorder's page has. Lanes
-	// are numbered from 0.
+	// are numbered from 0. Some may never be used: they are for calls that run while
+	// others wait for calls of their own (HostCall).
 	Lanes uint32 `protobuf:"varint,3,opt,name=lanes,proto3" json:"lanes,omitempty"`
 	// No argument or result may have more bytes than this. 0 is no limit.
 	MaxPayloadBytes uint64 `protobuf:"varint,4,opt,name=max_payload_bytes,json=maxPayloadBytes,proto3" json:"max_payload_bytes,omitempty"`
 	// Whether there is a flight recorder page for this worker, at the path in the
 	// environment variable PROCPOOL_RECORDER.
-	Recorder      bool `protobuf:"varint,5,opt,name=recorder,proto3" json:"recorder,omitempty"`
+	Recorder bool `protobuf:"varint,5,opt,name=recorder,proto3" json:"recorder,omitempty"`
+	// The least important Log that the host wants. Unspecified means none.
+	LogLevel      LogLevel `protobuf:"varint,6,opt,name=log_level,json=logLevel,proto3,enum=procpool.worker.v1.LogLevel" json:"log_level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,6 +350,13 @@ func (x *HelloRequest) GetRecorder() bool {
 		return x.Recorder
 	}
 	return false
+}
+
+func (x *HelloRequest) GetLogLevel() LogLevel {
+	if x != nil {
+		return x.LogLevel
+	}
+	return LogLevel_LOG_LEVEL_UNSPECIFIED
 }
 
 // HelloResponse introduces the worker.
@@ -447,7 +496,10 @@ type TaskDescription struct {
 	Kind TaskKind `protobuf:"varint,6,opt,name=kind,proto3,enum=procpool.worker.v1.TaskKind" json:"kind,omitempty"`
 	// For an actor, the names of its methods. Task.method is an index into this
 	// list.
-	Methods       []string `protobuf:"bytes,7,rep,name=methods,proto3" json:"methods,omitempty"`
+	Methods []string `protobuf:"bytes,7,rep,name=methods,proto3" json:"methods,omitempty"`
+	// For a session, the type of the values that it receives; output is the type of
+	// those that it sends.
+	Receives      string `protobuf:"bytes,8,opt,name=receives,proto3" json:"receives,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -531,6 +583,13 @@ func (x *TaskDescription) GetMethods() []string {
 	return nil
 }
 
+func (x *TaskDescription) GetReceives() string {
+	if x != nil {
+		return x.Receives
+	}
+	return ""
+}
+
 // WorkRequest is a batch from the host.
 type WorkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -544,7 +603,9 @@ type WorkRequest struct {
 	// Permission to send more values of result streams.
 	Credits []*Credit `protobuf:"bytes,4,rep,name=credits,proto3" json:"credits,omitempty"`
 	// Lanes to close when their calls are done.
-	LaneCloses    []*LaneClose `protobuf:"bytes,5,rep,name=lane_closes,json=laneCloses,proto3" json:"lane_closes,omitempty"`
+	LaneCloses []*LaneClose `protobuf:"bytes,5,rep,name=lane_closes,json=laneCloses,proto3" json:"lane_closes,omitempty"`
+	// Answers to HostCalls.
+	HostReplies   []*HostReply `protobuf:"bytes,6,rep,name=host_replies,json=hostReplies,proto3" json:"host_replies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +675,13 @@ func (x *WorkRequest) GetLaneCloses() []*LaneClose {
 	return nil
 }
 
+func (x *WorkRequest) GetHostReplies() []*HostReply {
+	if x != nil {
+		return x.HostReplies
+	}
+	return nil
+}
+
 // Task is one call, or a pack of calls of one task.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -641,8 +709,8 @@ type Task struct {
 	TimeoutNanos uint64 `protobuf:"varint,8,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
 	// What the caller attached, such as a trace context.
 	Metadata map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Set when results come as a stream: how many values the worker may send
-	// before it is given more credit.
+	// Set for a stream and a session: how many values the worker may send before it
+	// is given more credit. See Credit.
 	ResultCredit uint64 `protobuf:"varint,10,opt,name=result_credit,json=resultCredit,proto3" json:"result_credit,omitempty"`
 	// Whether the argument is a stream. It follows as StreamValue, and the worker
 	// grants the credit.
@@ -652,9 +720,11 @@ type Task struct {
 	Method uint32 `protobuf:"varint,12,opt,name=method,proto3" json:"method,omitempty"`
 	// Which run of the call this is: 0 and 1 are the first, more that it is run
 	// again. For a pack, which run of its items.
-	Attempt       uint32 `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Attempt uint32 `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// How many bytes these values may have together. See Credit.
+	ResultCreditBytes uint64 `protobuf:"varint,14,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -785,6 +855,13 @@ func (x *Task) GetMethod() uint32 {
 func (x *Task) GetAttempt() uint32 {
 	if x != nil {
 		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Task) GetResultCreditBytes() uint64 {
+	if x != nil {
+		return x.ResultCreditBytes
 	}
 	return 0
 }
@@ -1126,10 +1203,10 @@ func (x *LaneClose) GetLane() uint32 {
 }
 
 // StreamValue is one value of a call's argument stream or result stream. It uses
-// up one credit.
+// up credit.
 type StreamValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The call's sequence number.
+	// The call's sequence number, 0 where host_call is set.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The call's lane.
 	Lane uint32 `protobuf:"varint,2,opt,name=lane,proto3" json:"lane,omitempty"`
@@ -1141,8 +1218,11 @@ type StreamValue struct {
 	//	*StreamValue_Segment
 	Payload isStreamValue_Payload `protobuf_oneof:"payload"`
 	// Set in the last message of an argument stream, which carries no value. A
-	// result stream ends with the call's Outcome.
-	End           bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	// result stream ends with the call's Outcome, or its HostReply.
+	End bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	// In place of seq and lane, the number of the HostCall to which the value
+	// belongs.
+	HostCall      uint64 `protobuf:"varint,6,opt,name=host_call,json=hostCall,proto3" json:"host_call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1223,6 +1303,13 @@ func (x *StreamValue) GetEnd() bool {
 	return false
 }
 
+func (x *StreamValue) GetHostCall() uint64 {
+	if x != nil {
+		return x.HostCall
+	}
+	return 0
+}
+
 type isStreamValue_Payload interface {
 	isStreamValue_Payload()
 }
@@ -1241,15 +1328,26 @@ func (*StreamValue_Inline) isStreamValue_Payload() {}
 
 func (*StreamValue_Segment) isStreamValue_Payload() {}
 
-// Credit permits the receiver to send more values of a call's stream.
+// Credit permits the receiver to send more values of a call's stream. A side that
+// sends has two counts, of values and of bytes. It may send a value while both are
+// above zero; the value lowers the one by one and the other by its size, which may
+// take that below zero. The end of an argument stream costs nothing.
+//
+// What a result stream begins with is in its Task. An argument stream begins with
+// none: the worker grants the first when the call has started.
 type Credit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The call's sequence number.
+	// The call's sequence number, 0 where host_call is set.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The call's lane.
 	Lane uint32 `protobuf:"varint,2,opt,name=lane,proto3" json:"lane,omitempty"`
 	// How many values more.
-	Values        uint64 `protobuf:"varint,3,opt,name=values,proto3" json:"values,omitempty"`
+	Values uint64 `protobuf:"varint,3,opt,name=values,proto3" json:"values,omitempty"`
+	// How many bytes more.
+	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// In place of seq and lane, the number of the HostCall to which the stream
+	// belongs.
+	HostCall      uint64 `protobuf:"varint,5,opt,name=host_call,json=hostCall,proto3" json:"host_call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1305,6 +1403,20 @@ func (x *Credit) GetValues() uint64 {
 	return 0
 }
 
+func (x *Credit) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Credit) GetHostCall() uint64 {
+	if x != nil {
+		return x.HostCall
+	}
+	return 0
+}
+
 // WorkResponse is a batch from the worker.
 type WorkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1314,6 +1426,14 @@ type WorkResponse struct {
 	Values []*StreamValue `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
 	// Permission to send more values of argument streams.
 	Credits []*Credit `protobuf:"bytes,3,rep,name=credits,proto3" json:"credits,omitempty"`
+	// How far running calls have come.
+	Progress []*Progress `protobuf:"bytes,4,rep,name=progress,proto3" json:"progress,omitempty"`
+	// Lines for the host's log.
+	Logs []*Log `protobuf:"bytes,5,rep,name=logs,proto3" json:"logs,omitempty"`
+	// Calls from running tasks back to their host.
+	HostCalls []*HostCall `protobuf:"bytes,6,rep,name=host_calls,json=hostCalls,proto3" json:"host_calls,omitempty"`
+	// Such calls that are given up.
+	HostCancels []*HostCancel `protobuf:"bytes,7,rep,name=host_cancels,json=hostCancels,proto3" json:"host_cancels,omitempty"`
 	// Bytes of the worker's choice, which the host ignores. A worker that must
 	// know when its replies have reached the kernel sends some first, to recognise
 	// the stream among the frames that it writes.
@@ -1369,6 +1489,34 @@ func (x *WorkResponse) GetValues() []*StreamValue {
 func (x *WorkResponse) GetCredits() []*Credit {
 	if x != nil {
 		return x.Credits
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetProgress() []*Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetLogs() []*Log {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetHostCalls() []*HostCall {
+	if x != nil {
+		return x.HostCalls
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetHostCancels() []*HostCancel {
+	if x != nil {
+		return x.HostCancels
 	}
 	return nil
 }
@@ -1592,7 +1740,13 @@ type Failure struct {
 	// Notes that were added to the error on its way.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
 	// What caused it, if another error did.
-	Cause         *Failure `protobuf:"bytes,11,opt,name=cause,proto3" json:"cause,omitempty"`
+	Cause *Failure `protobuf:"bytes,11,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Of a crash, and of a failed start: how the process ended.
+	Crash *Crash `protobuf:"bytes,12,opt,name=crash,proto3" json:"crash,omitempty"`
+	// Of a timeout: the limit.
+	LimitNanos uint64 `protobuf:"varint,13,opt,name=limit_nanos,json=limitNanos,proto3" json:"limit_nanos,omitempty"`
+	// Of a timeout: which run of the call it was, counted from 1.
+	Attempt       uint32 `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1704,6 +1858,199 @@ func (x *Failure) GetCause() *Failure {
 	return nil
 }
 
+func (x *Failure) GetCrash() *Crash {
+	if x != nil {
+		return x.Crash
+	}
+	return nil
+}
+
+func (x *Failure) GetLimitNanos() uint64 {
+	if x != nil {
+		return x.LimitNanos
+	}
+	return 0
+}
+
+func (x *Failure) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// Crash tells how a worker process died that ran a call.
+type Crash struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worker's number in its pool.
+	Worker uint64 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// The process id.
+	Pid int64 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	// The exit code, -1 when a signal ended the process.
+	ExitCode int64 `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	// The signal that did, such as "SIGSEGV".
+	Signal string `protobuf:"bytes,4,opt,name=signal,proto3" json:"signal,omitempty"`
+	// The cause of death in words.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Whether it ran out of memory: 0 no, 1 likely, 2 yes.
+	Oom uint32 `protobuf:"varint,6,opt,name=oom,proto3" json:"oom,omitempty"`
+	// The peak of its resident memory, 0 if unknown.
+	MaxRssBytes uint64 `protobuf:"varint,7,opt,name=max_rss_bytes,json=maxRssBytes,proto3" json:"max_rss_bytes,omitempty"`
+	// The processor time that it used itself, and that the system used for it.
+	UserNanos uint64 `protobuf:"varint,8,opt,name=user_nanos,json=userNanos,proto3" json:"user_nanos,omitempty"`
+	// See user_nanos.
+	SystemNanos uint64 `protobuf:"varint,9,opt,name=system_nanos,json=systemNanos,proto3" json:"system_nanos,omitempty"`
+	// The end of what it wrote to standard error.
+	Stderr string `protobuf:"bytes,10,opt,name=stderr,proto3" json:"stderr,omitempty"`
+	// Which run of the call it was, counted from 1.
+	Attempt uint32 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Whether the function had returned and only its result was lost.
+	Finished bool `protobuf:"varint,12,opt,name=finished,proto3" json:"finished,omitempty"`
+	// How many calls ran in the process.
+	Suspects uint32 `protobuf:"varint,13,opt,name=suspects,proto3" json:"suspects,omitempty"`
+	// Whether it was killed because it had stopped without a sign of life.
+	Hung bool `protobuf:"varint,14,opt,name=hung,proto3" json:"hung,omitempty"`
+	// The folder on the host in which the crash is kept.
+	Dir           string `protobuf:"bytes,15,opt,name=dir,proto3" json:"dir,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Crash) Reset() {
+	*x = Crash{}
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Crash) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Crash) ProtoMessage() {}
+
+func (x *Crash) ProtoReflect() protoreflect.Message {
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Crash.ProtoReflect.Descriptor instead.
+func (*Crash) Descriptor() ([]byte, []int) {
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Crash) GetWorker() uint64 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *Crash) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Crash) GetExitCode() int64 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *Crash) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+func (x *Crash) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Crash) GetOom() uint32 {
+	if x != nil {
+		return x.Oom
+	}
+	return 0
+}
+
+func (x *Crash) GetMaxRssBytes() uint64 {
+	if x != nil {
+		return x.MaxRssBytes
+	}
+	return 0
+}
+
+func (x *Crash) GetUserNanos() uint64 {
+	if x != nil {
+		return x.UserNanos
+	}
+	return 0
+}
+
+func (x *Crash) GetSystemNanos() uint64 {
+	if x != nil {
+		return x.SystemNanos
+	}
+	return 0
+}
+
+func (x *Crash) GetStderr() string {
+	if x != nil {
+		return x.Stderr
+	}
+	return ""
+}
+
+func (x *Crash) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Crash) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *Crash) GetSuspects() uint32 {
+	if x != nil {
+		return x.Suspects
+	}
+	return 0
+}
+
+func (x *Crash) GetHung() bool {
+	if x != nil {
+		return x.Hung
+	}
+	return false
+}
+
+func (x *Crash) GetDir() string {
+	if x != nil {
+		return x.Dir
+	}
+	return ""
+}
+
 // ControlRequest is one message from the host.
 type ControlRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1714,7 +2061,6 @@ type ControlRequest struct {
 	//	*ControlRequest_Cancel
 	//	*ControlRequest_Ping
 	//	*ControlRequest_Drain
-	//	*ControlRequest_HostReply
 	Event         isControlRequest_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1722,7 +2068,7 @@ type ControlRequest struct {
 
 func (x *ControlRequest) Reset() {
 	*x = ControlRequest{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +2080,7 @@ func (x *ControlRequest) String() string {
 func (*ControlRequest) ProtoMessage() {}
 
 func (x *ControlRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +2093,7 @@ func (x *ControlRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRequest.ProtoReflect.Descriptor instead.
 func (*ControlRequest) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ControlRequest) GetEvent() isControlRequest_Event {
@@ -1784,15 +2130,6 @@ func (x *ControlRequest) GetDrain() *Drain {
 	return nil
 }
 
-func (x *ControlRequest) GetHostReply() *HostReply {
-	if x != nil {
-		if x, ok := x.Event.(*ControlRequest_HostReply); ok {
-			return x.HostReply
-		}
-	}
-	return nil
-}
-
 type isControlRequest_Event interface {
 	isControlRequest_Event()
 }
@@ -1812,18 +2149,11 @@ type ControlRequest_Drain struct {
 	Drain *Drain `protobuf:"bytes,3,opt,name=drain,proto3,oneof"`
 }
 
-type ControlRequest_HostReply struct {
-	// The answer to a HostCall.
-	HostReply *HostReply `protobuf:"bytes,4,opt,name=host_reply,json=hostReply,proto3,oneof"`
-}
-
 func (*ControlRequest_Cancel) isControlRequest_Event() {}
 
 func (*ControlRequest_Ping) isControlRequest_Event() {}
 
 func (*ControlRequest_Drain) isControlRequest_Event() {}
-
-func (*ControlRequest_HostReply) isControlRequest_Event() {}
 
 // Cancel gives up a call. If it has not started it is answered as declined;
 // otherwise its context is cancelled, and it is answered when its function has
@@ -1840,7 +2170,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2182,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2195,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Cancel) GetLane() uint32 {
@@ -1893,7 +2223,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2235,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2248,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ping) GetId() uint64 {
@@ -1938,7 +2268,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2280,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,10 +2293,11 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
-// HostReply answers a HostCall.
+// HostReply answers a HostCall. There is exactly one for each, also for one that is
+// given up.
 type HostReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The HostCall's number.
@@ -1978,14 +2309,22 @@ type HostReply struct {
 	//	*HostReply_Inline
 	//	*HostReply_Segment
 	//	*HostReply_Failure
-	Result        isHostReply_Result `protobuf_oneof:"result"`
+	Result isHostReply_Result `protobuf_oneof:"result"`
+	// The number of the worker that ran the call, 0 when none did.
+	Worker uint64 `protobuf:"varint,5,opt,name=worker,proto3" json:"worker,omitempty"`
+	// That worker's process id.
+	Pid int64 `protobuf:"varint,6,opt,name=pid,proto3" json:"pid,omitempty"`
+	// How long the call waited for a worker.
+	WaitNanos uint64 `protobuf:"varint,7,opt,name=wait_nanos,json=waitNanos,proto3" json:"wait_nanos,omitempty"`
+	// How long it ran.
+	RunNanos      uint64 `protobuf:"varint,8,opt,name=run_nanos,json=runNanos,proto3" json:"run_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2336,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2349,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -2054,6 +2393,34 @@ func (x *HostReply) GetFailure() *Failure {
 	return nil
 }
 
+func (x *HostReply) GetWorker() uint64 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *HostReply) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *HostReply) GetWaitNanos() uint64 {
+	if x != nil {
+		return x.WaitNanos
+	}
+	return 0
+}
+
+func (x *HostReply) GetRunNanos() uint64 {
+	if x != nil {
+		return x.RunNanos
+	}
+	return 0
+}
+
 type isHostReply_Result interface {
 	isHostReply_Result()
 }
@@ -2087,9 +2454,6 @@ type ControlResponse struct {
 	// Types that are valid to be assigned to Event:
 	//
 	//	*ControlResponse_Pong
-	//	*ControlResponse_Log
-	//	*ControlResponse_Progress
-	//	*ControlResponse_HostCall
 	Event         isControlResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2097,7 +2461,7 @@ type ControlResponse struct {
 
 func (x *ControlResponse) Reset() {
 	*x = ControlResponse{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2473,7 @@ func (x *ControlResponse) String() string {
 func (*ControlResponse) ProtoMessage() {}
 
 func (x *ControlResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2486,7 @@ func (x *ControlResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlResponse.ProtoReflect.Descriptor instead.
 func (*ControlResponse) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ControlResponse) GetEvent() isControlResponse_Event {
@@ -2141,33 +2505,6 @@ func (x *ControlResponse) GetPong() *Pong {
 	return nil
 }
 
-func (x *ControlResponse) GetLog() *Log {
-	if x != nil {
-		if x, ok := x.Event.(*ControlResponse_Log); ok {
-			return x.Log
-		}
-	}
-	return nil
-}
-
-func (x *ControlResponse) GetProgress() *Progress {
-	if x != nil {
-		if x, ok := x.Event.(*ControlResponse_Progress); ok {
-			return x.Progress
-		}
-	}
-	return nil
-}
-
-func (x *ControlResponse) GetHostCall() *HostCall {
-	if x != nil {
-		if x, ok := x.Event.(*ControlResponse_HostCall); ok {
-			return x.HostCall
-		}
-	}
-	return nil
-}
-
 type isControlResponse_Event interface {
 	isControlResponse_Event()
 }
@@ -2177,28 +2514,7 @@ type ControlResponse_Pong struct {
 	Pong *Pong `protobuf:"bytes,1,opt,name=pong,proto3,oneof"`
 }
 
-type ControlResponse_Log struct {
-	// A line for the host's log.
-	Log *Log `protobuf:"bytes,2,opt,name=log,proto3,oneof"`
-}
-
-type ControlResponse_Progress struct {
-	// How far a call has come.
-	Progress *Progress `protobuf:"bytes,3,opt,name=progress,proto3,oneof"`
-}
-
-type ControlResponse_HostCall struct {
-	// A call from a task back to its host.
-	HostCall *HostCall `protobuf:"bytes,4,opt,name=host_call,json=hostCall,proto3,oneof"`
-}
-
 func (*ControlResponse_Pong) isControlResponse_Event() {}
-
-func (*ControlResponse_Log) isControlResponse_Event() {}
-
-func (*ControlResponse_Progress) isControlResponse_Event() {}
-
-func (*ControlResponse_HostCall) isControlResponse_Event() {}
 
 // Pong answers a Ping. It comes from the SDK's own thread where the language has
 // one, so that it tells a stuck process from a busy one.
@@ -2214,7 +2530,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2542,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2555,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Pong) GetId() uint64 {
@@ -2268,14 +2584,16 @@ type Log struct {
 	// The call that wrote it; 0 when none did.
 	Seq uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	// That call's lane.
-	Lane          uint32 `protobuf:"varint,5,opt,name=lane,proto3" json:"lane,omitempty"`
+	Lane uint32 `protobuf:"varint,5,opt,name=lane,proto3" json:"lane,omitempty"`
+	// When it was written, in nanoseconds since 1970 in UTC; 0 if unknown.
+	TimeUnixNanos uint64 `protobuf:"varint,6,opt,name=time_unix_nanos,json=timeUnixNanos,proto3" json:"time_unix_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2605,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2618,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Log) GetLevel() LogLevel {
@@ -2338,6 +2656,13 @@ func (x *Log) GetLane() uint32 {
 	return 0
 }
 
+func (x *Log) GetTimeUnixNanos() uint64 {
+	if x != nil {
+		return x.TimeUnixNanos
+	}
+	return 0
+}
+
 // Progress tells how far a running call has come.
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2357,7 +2682,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2694,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2707,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Progress) GetSeq() uint64 {
@@ -2420,17 +2745,18 @@ func (x *Progress) GetMessage() string {
 	return ""
 }
 
-// HostCall is a call from a running task back to the host that called it, such
-// as a nested submit.
+// HostCall is a call from a running task back to the host that called it: a task
+// of the pool in which it runs, also called a nested call. When the call that makes
+// it ends, it is given up.
 type HostCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A number that the HostReply repeats, unique in the connection.
+	// A number that the HostReply repeats, unique in the connection and above 0.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The sequence number of the call that makes this one.
 	ParentSeq uint64 `protobuf:"varint,2,opt,name=parent_seq,json=parentSeq,proto3" json:"parent_seq,omitempty"`
 	// That call's lane.
 	ParentLane uint32 `protobuf:"varint,3,opt,name=parent_lane,json=parentLane,proto3" json:"parent_lane,omitempty"`
-	// What is called: a task, or a service of the host.
+	// The task that is called.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	// The codec of the argument and the result.
 	Codec string `protobuf:"bytes,5,opt,name=codec,proto3" json:"codec,omitempty"`
@@ -2441,17 +2767,38 @@ type HostCall struct {
 	//	*HostCall_Inline
 	//	*HostCall_Segment
 	Payload isHostCall_Payload `protobuf_oneof:"payload"`
-	// The time that is left for the call. 0 means no limit.
+	// The time that is left for the call. 0 means no limit. The task that is called
+	// gets to know it; whoever makes the call gives it up.
 	TimeoutNanos uint64 `protobuf:"varint,8,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
 	// What the caller attaches.
-	Metadata      map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Metadata map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// How the task is called.
+	Kind TaskKind `protobuf:"varint,10,opt,name=kind,proto3,enum=procpool.worker.v1.TaskKind" json:"kind,omitempty"`
+	// The call's key, of which the host takes no more than a hint.
+	Key string `protobuf:"bytes,11,opt,name=key,proto3" json:"key,omitempty"`
+	// The call's priority among those that are nested as deeply.
+	Priority int32 `protobuf:"zigzag32,12,opt,name=priority,proto3" json:"priority,omitempty"`
+	// How long the call may run. 0 means no limit.
+	RunLimitNanos uint64 `protobuf:"varint,13,opt,name=run_limit_nanos,json=runLimitNanos,proto3" json:"run_limit_nanos,omitempty"`
+	// How often the call has run before. Whether it is run again is for its caller to
+	// decide, who makes another HostCall then.
+	Attempts uint32 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Whether it must run in a worker with no other call beside it, since it may be
+	// what killed the last one.
+	Suspect bool `protobuf:"varint,15,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	// For a session: whether it may share a worker.
+	Shared bool `protobuf:"varint,16,opt,name=shared,proto3" json:"shared,omitempty"`
+	// As Task.result_credit, for a stream and a session.
+	ResultCredit uint64 `protobuf:"varint,17,opt,name=result_credit,json=resultCredit,proto3" json:"result_credit,omitempty"`
+	// As Task.result_credit_bytes.
+	ResultCreditBytes uint64 `protobuf:"varint,18,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *HostCall) Reset() {
 	*x = HostCall{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2810,7 @@ func (x *HostCall) String() string {
 func (*HostCall) ProtoMessage() {}
 
 func (x *HostCall) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2823,7 @@ func (x *HostCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCall.ProtoReflect.Descriptor instead.
 func (*HostCall) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HostCall) GetId() uint64 {
@@ -2553,6 +2900,69 @@ func (x *HostCall) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *HostCall) GetKind() TaskKind {
+	if x != nil {
+		return x.Kind
+	}
+	return TaskKind_TASK_KIND_UNSPECIFIED
+}
+
+func (x *HostCall) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *HostCall) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *HostCall) GetRunLimitNanos() uint64 {
+	if x != nil {
+		return x.RunLimitNanos
+	}
+	return 0
+}
+
+func (x *HostCall) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *HostCall) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
+func (x *HostCall) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *HostCall) GetResultCredit() uint64 {
+	if x != nil {
+		return x.ResultCredit
+	}
+	return 0
+}
+
+func (x *HostCall) GetResultCreditBytes() uint64 {
+	if x != nil {
+		return x.ResultCreditBytes
+	}
+	return 0
+}
+
 type isHostCall_Payload interface {
 	isHostCall_Payload()
 }
@@ -2571,17 +2981,64 @@ func (*HostCall_Inline) isHostCall_Payload() {}
 
 func (*HostCall_Segment) isHostCall_Payload() {}
 
+// HostCancel gives up a HostCall. It is answered all the same.
+type HostCancel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The HostCall's number.
+	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostCancel) Reset() {
+	*x = HostCancel{}
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostCancel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostCancel) ProtoMessage() {}
+
+func (x *HostCancel) ProtoReflect() protoreflect.Message {
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostCancel.ProtoReflect.Descriptor instead.
+func (*HostCancel) Descriptor() ([]byte, []int) {
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *HostCancel) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 var File_procpool_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x1fprocpool/worker/v1/worker.proto\x12\x12procpool.worker.v1\"\xac\x01\n" +
+	"\x1fprocpool/worker/v1/worker.proto\x12\x12procpool.worker.v1\"\xe7\x01\n" +
 	"\fHelloRequest\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\rR\brevision\x12\"\n" +
 	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\x12\x14\n" +
 	"\x05lanes\x18\x03 \x01(\rR\x05lanes\x12*\n" +
 	"\x11max_payload_bytes\x18\x04 \x01(\x04R\x0fmaxPayloadBytes\x12\x1a\n" +
-	"\brecorder\x18\x05 \x01(\bR\brecorder\"\xa6\x02\n" +
+	"\brecorder\x18\x05 \x01(\bR\brecorder\x129\n" +
+	"\tlog_level\x18\x06 \x01(\x0e2\x1c.procpool.worker.v1.LogLevelR\blogLevel\"\xa6\x02\n" +
 	"\rHelloResponse\x12\x10\n" +
 	"\x03sdk\x18\x01 \x01(\tR\x03sdk\x12\x1f\n" +
 	"\vsdk_version\x18\x02 \x01(\tR\n" +
@@ -2592,7 +3049,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x05lanes\x18\x06 \x01(\rR\x05lanes\x129\n" +
 	"\x05tasks\x18\a \x03(\v2#.procpool.worker.v1.TaskDescriptionR\x05tasks\x12\x10\n" +
 	"\x03pid\x18\b \x01(\x03R\x03pid\x12#\n" +
-	"\rrecorder_open\x18\t \x01(\bR\frecorderOpen\"\xc9\x01\n" +
+	"\rrecorder_open\x18\t \x01(\bR\frecorderOpen\"\xe5\x01\n" +
 	"\x0fTaskDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\tR\x05input\x12\x16\n" +
@@ -2600,7 +3057,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x06codecs\x18\x04 \x03(\tR\x06codecs\x12\x10\n" +
 	"\x03doc\x18\x05 \x01(\tR\x03doc\x120\n" +
 	"\x04kind\x18\x06 \x01(\x0e2\x1c.procpool.worker.v1.TaskKindR\x04kind\x12\x18\n" +
-	"\amethods\x18\a \x03(\tR\amethods\"\xa9\x02\n" +
+	"\amethods\x18\a \x03(\tR\amethods\x12\x1a\n" +
+	"\breceives\x18\b \x01(\tR\breceives\"\xeb\x02\n" +
 	"\vWorkRequest\x12.\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x18.procpool.worker.v1.TaskR\x05tasks\x12;\n" +
 	"\n" +
@@ -2608,7 +3066,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x06values\x18\x03 \x03(\v2\x1f.procpool.worker.v1.StreamValueR\x06values\x124\n" +
 	"\acredits\x18\x04 \x03(\v2\x1a.procpool.worker.v1.CreditR\acredits\x12>\n" +
 	"\vlane_closes\x18\x05 \x03(\v2\x1d.procpool.worker.v1.LaneCloseR\n" +
-	"laneCloses\"\x86\x04\n" +
+	"laneCloses\x12@\n" +
+	"\fhost_replies\x18\x06 \x03(\v2\x1d.procpool.worker.v1.HostReplyR\vhostReplies\"\xb6\x04\n" +
 	"\x04Task\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x1a\n" +
@@ -2624,7 +3083,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	" \x01(\x04R\fresultCredit\x12)\n" +
 	"\x10streams_argument\x18\v \x01(\bR\x0fstreamsArgument\x12\x16\n" +
 	"\x06method\x18\f \x01(\rR\x06method\x12\x18\n" +
-	"\aattempt\x18\r \x01(\rR\aattempt\x1a;\n" +
+	"\aattempt\x18\r \x01(\rR\aattempt\x12.\n" +
+	"\x13result_credit_bytes\x18\x0e \x01(\x04R\x11resultCreditBytes\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
@@ -2647,22 +3107,30 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12:\n" +
 	"\vconstructor\x18\x02 \x01(\v2\x18.procpool.worker.v1.TaskR\vconstructor\"\x1f\n" +
 	"\tLaneClose\x12\x12\n" +
-	"\x04lane\x18\x01 \x01(\rR\x04lane\"\xa6\x01\n" +
+	"\x04lane\x18\x01 \x01(\rR\x04lane\"\xc3\x01\n" +
 	"\vStreamValue\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x18\n" +
 	"\x06inline\x18\x03 \x01(\fH\x00R\x06inline\x12:\n" +
 	"\asegment\x18\x04 \x01(\v2\x1e.procpool.worker.v1.SegmentRefH\x00R\asegment\x12\x10\n" +
-	"\x03end\x18\x05 \x01(\bR\x03endB\t\n" +
-	"\apayload\"F\n" +
+	"\x03end\x18\x05 \x01(\bR\x03end\x12\x1b\n" +
+	"\thost_call\x18\x06 \x01(\x04R\bhostCallB\t\n" +
+	"\apayload\"y\n" +
 	"\x06Credit\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x16\n" +
-	"\x06values\x18\x03 \x01(\x04R\x06values\"\xd0\x01\n" +
+	"\x06values\x18\x03 \x01(\x04R\x06values\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x1b\n" +
+	"\thost_call\x18\x05 \x01(\x04R\bhostCall\"\xb7\x03\n" +
 	"\fWorkResponse\x127\n" +
 	"\boutcomes\x18\x01 \x03(\v2\x1b.procpool.worker.v1.OutcomeR\boutcomes\x127\n" +
 	"\x06values\x18\x02 \x03(\v2\x1f.procpool.worker.v1.StreamValueR\x06values\x124\n" +
-	"\acredits\x18\x03 \x03(\v2\x1a.procpool.worker.v1.CreditR\acredits\x12\x18\n" +
+	"\acredits\x18\x03 \x03(\v2\x1a.procpool.worker.v1.CreditR\acredits\x128\n" +
+	"\bprogress\x18\x04 \x03(\v2\x1c.procpool.worker.v1.ProgressR\bprogress\x12+\n" +
+	"\x04logs\x18\x05 \x03(\v2\x17.procpool.worker.v1.LogR\x04logs\x12;\n" +
+	"\n" +
+	"host_calls\x18\x06 \x03(\v2\x1c.procpool.worker.v1.HostCallR\thostCalls\x12A\n" +
+	"\fhost_cancels\x18\a \x03(\v2\x1e.procpool.worker.v1.HostCancelR\vhostCancels\x12\x18\n" +
 	"\aopening\x18\x0f \x01(\fR\aopening\"\xa1\x02\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
@@ -2674,7 +3142,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\bdeclined\x18\a \x01(\v2\x1c.procpool.worker.v1.DeclinedH\x00R\bdeclinedB\b\n" +
 	"\x06result\"\n" +
 	"\n" +
-	"\bDeclined\"\xb5\x02\n" +
+	"\bDeclined\"\xa1\x03\n" +
 	"\aFailure\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.procpool.worker.v1.FailureKindR\x04kind\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x12\n" +
@@ -2687,41 +3155,65 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x02op\x18\t \x01(\tR\x02op\x12\x14\n" +
 	"\x05notes\x18\n" +
 	" \x03(\tR\x05notes\x121\n" +
-	"\x05cause\x18\v \x01(\v2\x1b.procpool.worker.v1.FailureR\x05cause\"\xf2\x01\n" +
+	"\x05cause\x18\v \x01(\v2\x1b.procpool.worker.v1.FailureR\x05cause\x12/\n" +
+	"\x05crash\x18\f \x01(\v2\x19.procpool.worker.v1.CrashR\x05crash\x12\x1f\n" +
+	"\vlimit_nanos\x18\r \x01(\x04R\n" +
+	"limitNanos\x12\x18\n" +
+	"\aattempt\x18\x0e \x01(\rR\aattempt\"\x86\x03\n" +
+	"\x05Crash\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\x04R\x06worker\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1b\n" +
+	"\texit_code\x18\x03 \x01(\x03R\bexitCode\x12\x16\n" +
+	"\x06signal\x18\x04 \x01(\tR\x06signal\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03oom\x18\x06 \x01(\rR\x03oom\x12\"\n" +
+	"\rmax_rss_bytes\x18\a \x01(\x04R\vmaxRssBytes\x12\x1d\n" +
+	"\n" +
+	"user_nanos\x18\b \x01(\x04R\tuserNanos\x12!\n" +
+	"\fsystem_nanos\x18\t \x01(\x04R\vsystemNanos\x12\x16\n" +
+	"\x06stderr\x18\n" +
+	" \x01(\tR\x06stderr\x12\x18\n" +
+	"\aattempt\x18\v \x01(\rR\aattempt\x12\x1a\n" +
+	"\bfinished\x18\f \x01(\bR\bfinished\x12\x1a\n" +
+	"\bsuspects\x18\r \x01(\rR\bsuspects\x12\x12\n" +
+	"\x04hung\x18\x0e \x01(\bR\x04hung\x12\x10\n" +
+	"\x03dir\x18\x0f \x01(\tR\x03dir\"\xc4\x01\n" +
 	"\x0eControlRequest\x124\n" +
 	"\x06cancel\x18\x01 \x01(\v2\x1a.procpool.worker.v1.CancelH\x00R\x06cancel\x12.\n" +
 	"\x04ping\x18\x02 \x01(\v2\x18.procpool.worker.v1.PingH\x00R\x04ping\x121\n" +
-	"\x05drain\x18\x03 \x01(\v2\x19.procpool.worker.v1.DrainH\x00R\x05drain\x12>\n" +
-	"\n" +
-	"host_reply\x18\x04 \x01(\v2\x1d.procpool.worker.v1.HostReplyH\x00R\thostReplyB\a\n" +
-	"\x05event\".\n" +
+	"\x05drain\x18\x03 \x01(\v2\x19.procpool.worker.v1.DrainH\x00R\x05drainB\a\n" +
+	"\x05eventJ\x04\b\x04\x10\x05R\n" +
+	"host_reply\".\n" +
 	"\x06Cancel\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\rR\x04lane\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\x16\n" +
 	"\x04Ping\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\a\n" +
-	"\x05Drain\"\xb4\x01\n" +
+	"\x05Drain\"\x9a\x02\n" +
 	"\tHostReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\x06inline\x18\x02 \x01(\fH\x00R\x06inline\x12:\n" +
 	"\asegment\x18\x03 \x01(\v2\x1e.procpool.worker.v1.SegmentRefH\x00R\asegment\x127\n" +
-	"\afailure\x18\x04 \x01(\v2\x1b.procpool.worker.v1.FailureH\x00R\afailureB\b\n" +
-	"\x06result\"\xf0\x01\n" +
+	"\afailure\x18\x04 \x01(\v2\x1b.procpool.worker.v1.FailureH\x00R\afailure\x12\x16\n" +
+	"\x06worker\x18\x05 \x01(\x04R\x06worker\x12\x10\n" +
+	"\x03pid\x18\x06 \x01(\x03R\x03pid\x12\x1d\n" +
+	"\n" +
+	"wait_nanos\x18\a \x01(\x04R\twaitNanos\x12\x1b\n" +
+	"\trun_nanos\x18\b \x01(\x04R\brunNanosB\b\n" +
+	"\x06result\"v\n" +
 	"\x0fControlResponse\x12.\n" +
-	"\x04pong\x18\x01 \x01(\v2\x18.procpool.worker.v1.PongH\x00R\x04pong\x12+\n" +
-	"\x03log\x18\x02 \x01(\v2\x17.procpool.worker.v1.LogH\x00R\x03log\x12:\n" +
-	"\bprogress\x18\x03 \x01(\v2\x1c.procpool.worker.v1.ProgressH\x00R\bprogress\x12;\n" +
-	"\thost_call\x18\x04 \x01(\v2\x1c.procpool.worker.v1.HostCallH\x00R\bhostCallB\a\n" +
-	"\x05event\"9\n" +
+	"\x04pong\x18\x01 \x01(\v2\x18.procpool.worker.v1.PongH\x00R\x04pongB\a\n" +
+	"\x05eventJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05R\x03logR\bprogressR\thost_call\"9\n" +
 	"\x04Pong\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12!\n" +
-	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\"\xf1\x01\n" +
+	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\"\x99\x02\n" +
 	"\x03Log\x122\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x1c.procpool.worker.v1.LogLevelR\x05level\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12;\n" +
 	"\x06fields\x18\x03 \x03(\v2#.procpool.worker.v1.Log.FieldsEntryR\x06fields\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x12\n" +
-	"\x04lane\x18\x05 \x01(\rR\x04lane\x1a9\n" +
+	"\x04lane\x18\x05 \x01(\rR\x04lane\x12&\n" +
+	"\x0ftime_unix_nanos\x18\x06 \x01(\x04R\rtimeUnixNanos\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
@@ -2730,7 +3222,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\x01R\x04done\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x01R\x05total\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\x8f\x03\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xba\x05\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -2742,16 +3234,30 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x06inline\x18\x06 \x01(\fH\x00R\x06inline\x12:\n" +
 	"\asegment\x18\a \x01(\v2\x1e.procpool.worker.v1.SegmentRefH\x00R\asegment\x12#\n" +
 	"\rtimeout_nanos\x18\b \x01(\x04R\ftimeoutNanos\x12F\n" +
-	"\bmetadata\x18\t \x03(\v2*.procpool.worker.v1.HostCall.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\t \x03(\v2*.procpool.worker.v1.HostCall.MetadataEntryR\bmetadata\x120\n" +
+	"\x04kind\x18\n" +
+	" \x01(\x0e2\x1c.procpool.worker.v1.TaskKindR\x04kind\x12\x10\n" +
+	"\x03key\x18\v \x01(\tR\x03key\x12\x1a\n" +
+	"\bpriority\x18\f \x01(\x11R\bpriority\x12&\n" +
+	"\x0frun_limit_nanos\x18\r \x01(\x04R\rrunLimitNanos\x12\x1a\n" +
+	"\battempts\x18\x0e \x01(\rR\battempts\x12\x18\n" +
+	"\asuspect\x18\x0f \x01(\bR\asuspect\x12\x16\n" +
+	"\x06shared\x18\x10 \x01(\bR\x06shared\x12#\n" +
+	"\rresult_credit\x18\x11 \x01(\x04R\fresultCredit\x12.\n" +
+	"\x13result_credit_bytes\x18\x12 \x01(\x04R\x11resultCreditBytes\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
-	"\apayload*h\n" +
+	"\apayload\"\x1c\n" +
+	"\n" +
+	"HostCancel\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id*\x7f\n" +
 	"\bTaskKind\x12\x19\n" +
 	"\x15TASK_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_KIND_FUNCTION\x10\x01\x12\x14\n" +
 	"\x10TASK_KIND_STREAM\x10\x02\x12\x13\n" +
-	"\x0fTASK_KIND_ACTOR\x10\x03*\xc4\x01\n" +
+	"\x0fTASK_KIND_ACTOR\x10\x03\x12\x15\n" +
+	"\x11TASK_KIND_SESSION\x10\x04*\x9b\x03\n" +
 	"\vFailureKind\x12\x1c\n" +
 	"\x18FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FAILURE_KIND_TASK\x10\x01\x12\x16\n" +
@@ -2759,7 +3265,16 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x11FAILURE_KIND_EXIT\x10\x03\x12\x16\n" +
 	"\x12FAILURE_KIND_CODEC\x10\x04\x12\x1a\n" +
 	"\x16FAILURE_KIND_TOO_LARGE\x10\x05\x12\x1d\n" +
-	"\x19FAILURE_KIND_UNKNOWN_TASK\x10\x06*w\n" +
+	"\x19FAILURE_KIND_UNKNOWN_TASK\x10\x06\x12\x16\n" +
+	"\x12FAILURE_KIND_CRASH\x10\a\x12\x18\n" +
+	"\x14FAILURE_KIND_TIMEOUT\x10\b\x12\x1a\n" +
+	"\x16FAILURE_KIND_CANCELLED\x10\t\x12\x19\n" +
+	"\x15FAILURE_KIND_DEADLINE\x10\n" +
+	"\x12\x17\n" +
+	"\x13FAILURE_KIND_CLOSED\x10\v\x12\x1b\n" +
+	"\x17FAILURE_KIND_QUEUE_FULL\x10\f\x12\x16\n" +
+	"\x12FAILURE_KIND_START\x10\r\x12\x1e\n" +
+	"\x1aFAILURE_KIND_NESTING_LIMIT\x10\x0e*w\n" +
 	"\bLogLevel\x12\x19\n" +
 	"\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n" +
@@ -2785,7 +3300,7 @@ func file_procpool_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_procpool_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_procpool_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_procpool_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_procpool_worker_v1_worker_proto_goTypes = []any{
 	(TaskKind)(0),           // 0: procpool.worker.v1.TaskKind
 	(FailureKind)(0),        // 1: procpool.worker.v1.FailureKind
@@ -2806,67 +3321,73 @@ var file_procpool_worker_v1_worker_proto_goTypes = []any{
 	(*Outcome)(nil),         // 16: procpool.worker.v1.Outcome
 	(*Declined)(nil),        // 17: procpool.worker.v1.Declined
 	(*Failure)(nil),         // 18: procpool.worker.v1.Failure
-	(*ControlRequest)(nil),  // 19: procpool.worker.v1.ControlRequest
-	(*Cancel)(nil),          // 20: procpool.worker.v1.Cancel
-	(*Ping)(nil),            // 21: procpool.worker.v1.Ping
-	(*Drain)(nil),           // 22: procpool.worker.v1.Drain
-	(*HostReply)(nil),       // 23: procpool.worker.v1.HostReply
-	(*ControlResponse)(nil), // 24: procpool.worker.v1.ControlResponse
-	(*Pong)(nil),            // 25: procpool.worker.v1.Pong
-	(*Log)(nil),             // 26: procpool.worker.v1.Log
-	(*Progress)(nil),        // 27: procpool.worker.v1.Progress
-	(*HostCall)(nil),        // 28: procpool.worker.v1.HostCall
-	nil,                     // 29: procpool.worker.v1.Task.MetadataEntry
-	nil,                     // 30: procpool.worker.v1.Log.FieldsEntry
-	nil,                     // 31: procpool.worker.v1.HostCall.MetadataEntry
+	(*Crash)(nil),           // 19: procpool.worker.v1.Crash
+	(*ControlRequest)(nil),  // 20: procpool.worker.v1.ControlRequest
+	(*Cancel)(nil),          // 21: procpool.worker.v1.Cancel
+	(*Ping)(nil),            // 22: procpool.worker.v1.Ping
+	(*Drain)(nil),           // 23: procpool.worker.v1.Drain
+	(*HostReply)(nil),       // 24: procpool.worker.v1.HostReply
+	(*ControlResponse)(nil), // 25: procpool.worker.v1.ControlResponse
+	(*Pong)(nil),            // 26: procpool.worker.v1.Pong
+	(*Log)(nil),             // 27: procpool.worker.v1.Log
+	(*Progress)(nil),        // 28: procpool.worker.v1.Progress
+	(*HostCall)(nil),        // 29: procpool.worker.v1.HostCall
+	(*HostCancel)(nil),      // 30: procpool.worker.v1.HostCancel
+	nil,                     // 31: procpool.worker.v1.Task.MetadataEntry
+	nil,                     // 32: procpool.worker.v1.Log.FieldsEntry
+	nil,                     // 33: procpool.worker.v1.HostCall.MetadataEntry
 }
 var file_procpool_worker_v1_worker_proto_depIdxs = []int32{
-	5,  // 0: procpool.worker.v1.HelloResponse.tasks:type_name -> procpool.worker.v1.TaskDescription
-	0,  // 1: procpool.worker.v1.TaskDescription.kind:type_name -> procpool.worker.v1.TaskKind
-	7,  // 2: procpool.worker.v1.WorkRequest.tasks:type_name -> procpool.worker.v1.Task
-	9,  // 3: procpool.worker.v1.WorkRequest.lane_opens:type_name -> procpool.worker.v1.LaneOpen
-	13, // 4: procpool.worker.v1.WorkRequest.values:type_name -> procpool.worker.v1.StreamValue
-	14, // 5: procpool.worker.v1.WorkRequest.credits:type_name -> procpool.worker.v1.Credit
-	12, // 6: procpool.worker.v1.WorkRequest.lane_closes:type_name -> procpool.worker.v1.LaneClose
-	8,  // 7: procpool.worker.v1.Task.segment:type_name -> procpool.worker.v1.SegmentRef
-	29, // 8: procpool.worker.v1.Task.metadata:type_name -> procpool.worker.v1.Task.MetadataEntry
-	10, // 9: procpool.worker.v1.LaneOpen.session:type_name -> procpool.worker.v1.Session
-	11, // 10: procpool.worker.v1.LaneOpen.actor:type_name -> procpool.worker.v1.Actor
-	7,  // 11: procpool.worker.v1.Actor.constructor:type_name -> procpool.worker.v1.Task
-	8,  // 12: procpool.worker.v1.StreamValue.segment:type_name -> procpool.worker.v1.SegmentRef
-	16, // 13: procpool.worker.v1.WorkResponse.outcomes:type_name -> procpool.worker.v1.Outcome
-	13, // 14: procpool.worker.v1.WorkResponse.values:type_name -> procpool.worker.v1.StreamValue
-	14, // 15: procpool.worker.v1.WorkResponse.credits:type_name -> procpool.worker.v1.Credit
-	8,  // 16: procpool.worker.v1.Outcome.segment:type_name -> procpool.worker.v1.SegmentRef
-	18, // 17: procpool.worker.v1.Outcome.failure:type_name -> procpool.worker.v1.Failure
-	17, // 18: procpool.worker.v1.Outcome.declined:type_name -> procpool.worker.v1.Declined
-	1,  // 19: procpool.worker.v1.Failure.kind:type_name -> procpool.worker.v1.FailureKind
-	18, // 20: procpool.worker.v1.Failure.cause:type_name -> procpool.worker.v1.Failure
-	20, // 21: procpool.worker.v1.ControlRequest.cancel:type_name -> procpool.worker.v1.Cancel
-	21, // 22: procpool.worker.v1.ControlRequest.ping:type_name -> procpool.worker.v1.Ping
-	22, // 23: procpool.worker.v1.ControlRequest.drain:type_name -> procpool.worker.v1.Drain
-	23, // 24: procpool.worker.v1.ControlRequest.host_reply:type_name -> procpool.worker.v1.HostReply
-	8,  // 25: procpool.worker.v1.HostReply.segment:type_name -> procpool.worker.v1.SegmentRef
-	18, // 26: procpool.worker.v1.HostReply.failure:type_name -> procpool.worker.v1.Failure
-	25, // 27: procpool.worker.v1.ControlResponse.pong:type_name -> procpool.worker.v1.Pong
-	26, // 28: procpool.worker.v1.ControlResponse.log:type_name -> procpool.worker.v1.Log
-	27, // 29: procpool.worker.v1.ControlResponse.progress:type_name -> procpool.worker.v1.Progress
-	28, // 30: procpool.worker.v1.ControlResponse.host_call:type_name -> procpool.worker.v1.HostCall
-	2,  // 31: procpool.worker.v1.Log.level:type_name -> procpool.worker.v1.LogLevel
-	30, // 32: procpool.worker.v1.Log.fields:type_name -> procpool.worker.v1.Log.FieldsEntry
-	8,  // 33: procpool.worker.v1.HostCall.segment:type_name -> procpool.worker.v1.SegmentRef
-	31, // 34: procpool.worker.v1.HostCall.metadata:type_name -> procpool.worker.v1.HostCall.MetadataEntry
-	3,  // 35: procpool.worker.v1.WorkerService.Hello:input_type -> procpool.worker.v1.HelloRequest
-	6,  // 36: procpool.worker.v1.WorkerService.Work:input_type -> procpool.worker.v1.WorkRequest
-	19, // 37: procpool.worker.v1.WorkerService.Control:input_type -> procpool.worker.v1.ControlRequest
-	4,  // 38: procpool.worker.v1.WorkerService.Hello:output_type -> procpool.worker.v1.HelloResponse
-	15, // 39: procpool.worker.v1.WorkerService.Work:output_type -> procpool.worker.v1.WorkResponse
-	24, // 40: procpool.worker.v1.WorkerService.Control:output_type -> procpool.worker.v1.ControlResponse
-	38, // [38:41] is the sub-list for method output_type
-	35, // [35:38] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	2,  // 0: procpool.worker.v1.HelloRequest.log_level:type_name -> procpool.worker.v1.LogLevel
+	5,  // 1: procpool.worker.v1.HelloResponse.tasks:type_name -> procpool.worker.v1.TaskDescription
+	0,  // 2: procpool.worker.v1.TaskDescription.kind:type_name -> procpool.worker.v1.TaskKind
+	7,  // 3: procpool.worker.v1.WorkRequest.tasks:type_name -> procpool.worker.v1.Task
+	9,  // 4: procpool.worker.v1.WorkRequest.lane_opens:type_name -> procpool.worker.v1.LaneOpen
+	13, // 5: procpool.worker.v1.WorkRequest.values:type_name -> procpool.worker.v1.StreamValue
+	14, // 6: procpool.worker.v1.WorkRequest.credits:type_name -> procpool.worker.v1.Credit
+	12, // 7: procpool.worker.v1.WorkRequest.lane_closes:type_name -> procpool.worker.v1.LaneClose
+	24, // 8: procpool.worker.v1.WorkRequest.host_replies:type_name -> procpool.worker.v1.HostReply
+	8,  // 9: procpool.worker.v1.Task.segment:type_name -> procpool.worker.v1.SegmentRef
+	31, // 10: procpool.worker.v1.Task.metadata:type_name -> procpool.worker.v1.Task.MetadataEntry
+	10, // 11: procpool.worker.v1.LaneOpen.session:type_name -> procpool.worker.v1.Session
+	11, // 12: procpool.worker.v1.LaneOpen.actor:type_name -> procpool.worker.v1.Actor
+	7,  // 13: procpool.worker.v1.Actor.constructor:type_name -> procpool.worker.v1.Task
+	8,  // 14: procpool.worker.v1.StreamValue.segment:type_name -> procpool.worker.v1.SegmentRef
+	16, // 15: procpool.worker.v1.WorkResponse.outcomes:type_name -> procpool.worker.v1.Outcome
+	13, // 16: procpool.worker.v1.WorkResponse.values:type_name -> procpool.worker.v1.StreamValue
+	14, // 17: procpool.worker.v1.WorkResponse.credits:type_name -> procpool.worker.v1.Credit
+	28, // 18: procpool.worker.v1.WorkResponse.progress:type_name -> procpool.worker.v1.Progress
+	27, // 19: procpool.worker.v1.WorkResponse.logs:type_name -> procpool.worker.v1.Log
+	29, // 20: procpool.worker.v1.WorkResponse.host_calls:type_name -> procpool.worker.v1.HostCall
+	30, // 21: procpool.worker.v1.WorkResponse.host_cancels:type_name -> procpool.worker.v1.HostCancel
+	8,  // 22: procpool.worker.v1.Outcome.segment:type_name -> procpool.worker.v1.SegmentRef
+	18, // 23: procpool.worker.v1.Outcome.failure:type_name -> procpool.worker.v1.Failure
+	17, // 24: procpool.worker.v1.Outcome.declined:type_name -> procpool.worker.v1.Declined
+	1,  // 25: procpool.worker.v1.Failure.kind:type_name -> procpool.worker.v1.FailureKind
+	18, // 26: procpool.worker.v1.Failure.cause:type_name -> procpool.worker.v1.Failure
+	19, // 27: procpool.worker.v1.Failure.crash:type_name -> procpool.worker.v1.Crash
+	21, // 28: procpool.worker.v1.ControlRequest.cancel:type_name -> procpool.worker.v1.Cancel
+	22, // 29: procpool.worker.v1.ControlRequest.ping:type_name -> procpool.worker.v1.Ping
+	23, // 30: procpool.worker.v1.ControlRequest.drain:type_name -> procpool.worker.v1.Drain
+	8,  // 31: procpool.worker.v1.HostReply.segment:type_name -> procpool.worker.v1.SegmentRef
+	18, // 32: procpool.worker.v1.HostReply.failure:type_name -> procpool.worker.v1.Failure
+	26, // 33: procpool.worker.v1.ControlResponse.pong:type_name -> procpool.worker.v1.Pong
+	2,  // 34: procpool.worker.v1.Log.level:type_name -> procpool.worker.v1.LogLevel
+	32, // 35: procpool.worker.v1.Log.fields:type_name -> procpool.worker.v1.Log.FieldsEntry
+	8,  // 36: procpool.worker.v1.HostCall.segment:type_name -> procpool.worker.v1.SegmentRef
+	33, // 37: procpool.worker.v1.HostCall.metadata:type_name -> procpool.worker.v1.HostCall.MetadataEntry
+	0,  // 38: procpool.worker.v1.HostCall.kind:type_name -> procpool.worker.v1.TaskKind
+	3,  // 39: procpool.worker.v1.WorkerService.Hello:input_type -> procpool.worker.v1.HelloRequest
+	6,  // 40: procpool.worker.v1.WorkerService.Work:input_type -> procpool.worker.v1.WorkRequest
+	20, // 41: procpool.worker.v1.WorkerService.Control:input_type -> procpool.worker.v1.ControlRequest
+	4,  // 42: procpool.worker.v1.WorkerService.Hello:output_type -> procpool.worker.v1.HelloResponse
+	15, // 43: procpool.worker.v1.WorkerService.Work:output_type -> procpool.worker.v1.WorkResponse
+	25, // 44: procpool.worker.v1.WorkerService.Control:output_type -> procpool.worker.v1.ControlResponse
+	42, // [42:45] is the sub-list for method output_type
+	39, // [39:42] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_procpool_worker_v1_worker_proto_init() }
@@ -2892,24 +3413,20 @@ func file_procpool_worker_v1_worker_proto_init() {
 		(*Outcome_Failure)(nil),
 		(*Outcome_Declined)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[16].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[17].OneofWrappers = []any{
 		(*ControlRequest_Cancel)(nil),
 		(*ControlRequest_Ping)(nil),
 		(*ControlRequest_Drain)(nil),
-		(*ControlRequest_HostReply)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[20].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[21].OneofWrappers = []any{
 		(*HostReply_Inline)(nil),
 		(*HostReply_Segment)(nil),
 		(*HostReply_Failure)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[21].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[22].OneofWrappers = []any{
 		(*ControlResponse_Pong)(nil),
-		(*ControlResponse_Log)(nil),
-		(*ControlResponse_Progress)(nil),
-		(*ControlResponse_HostCall)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[25].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[26].OneofWrappers = []any{
 		(*HostCall_Inline)(nil),
 		(*HostCall_Segment)(nil),
 	}
@@ -2919,7 +3436,7 @@ func file_procpool_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_procpool_worker_v1_worker_proto_rawDesc), len(file_procpool_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

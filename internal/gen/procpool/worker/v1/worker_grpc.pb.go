@@ -53,11 +53,10 @@ type WorkerServiceClient interface {
 	// Work carries calls to the worker and outcomes back, both in batches. There
 	// is one such stream per connection; it lasts as long as the connection.
 	//
-	// Within one request the fields are handled in the order of their numbers,
-	// whatever their order on the wire: lanes are opened, calls are queued, then
-	// come stream values and credits, and lanes are closed last. A message holds
-	// at most 65536 elements in all its repeated fields together, where a pack
-	// counts as one.
+	// Within one request calls are queued first, whatever the order on the wire;
+	// within one response outcomes are handled last, so that what a call has sent
+	// is there before it ends. A message holds at most 65536 elements in all its
+	// repeated fields together, where a pack counts as one.
 	Work(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WorkRequest, WorkResponse], error)
 	// Control carries what must not wait behind a large payload. There is one such
 	// stream per connection; it lasts as long as the connection. A message of the
@@ -122,11 +121,10 @@ type WorkerServiceServer interface {
 	// Work carries calls to the worker and outcomes back, both in batches. There
 	// is one such stream per connection; it lasts as long as the connection.
 	//
-	// Within one request the fields are handled in the order of their numbers,
-	// whatever their order on the wire: lanes are opened, calls are queued, then
-	// come stream values and credits, and lanes are closed last. A message holds
-	// at most 65536 elements in all its repeated fields together, where a pack
-	// counts as one.
+	// Within one request calls are queued first, whatever the order on the wire;
+	// within one response outcomes are handled last, so that what a call has sent
+	// is there before it ends. A message holds at most 65536 elements in all its
+	// repeated fields together, where a pack counts as one.
 	Work(grpc.BidiStreamingServer[WorkRequest, WorkResponse]) error
 	// Control carries what must not wait behind a large payload. There is one such
 	// stream per connection; it lasts as long as the connection. A message of the
