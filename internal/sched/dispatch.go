@@ -14,6 +14,9 @@ const suspectAfter = 3
 // that is of interest to it. It lets go of the lock while it sends.
 func (s *Scheduler) dispatchLocked() {
 	s.feedIdleLocked()
+	if s.cfg.Once && s.queue.count > 0 {
+		s.fleet.stale = true // it has to launch a worker for the call
+	}
 	if s.fleet.stale || s.elastic && s.growsLocked() {
 		s.steerLocked()
 		s.feedIdleLocked()
@@ -57,8 +60,14 @@ func (s *Scheduler) idleLaneLocked() *lane {
 			return l
 		}
 	}
-	if len(s.idle) == 0 || s.queue.first() == nil {
+	c := s.queue.first()
+	if len(s.idle) == 0 || c == nil {
 		return nil
+	}
+	if nested(c) && c.Key() != "" {
+		if l := s.hintedLocked(c); l != nil {
+			return l
+		}
 	}
 	best := s.idle[len(s.idle)-1]
 	if best.worker.held == 0 {
@@ -81,7 +90,7 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 	}
 	now := s.now()
 	// The others get work too where there is enough to be worth their waking.
-	share := (s.queue.n + s.lanes - 1) / max(s.lanes, 1)
+	share := (s.queue.waiting() + s.lanes - 1) / max(s.lanes, 1)
 	fed := 0
 	for ; c != nil; c = s.nextLocked(l) {
 		if fed >= share && l.load >= worthSharing {
@@ -182,7 +191,7 @@ func (s *Scheduler) putBackRestLocked(c *procpool.Call, n int) {
 // shareLocked returns how many of a pack's items one lane may take, so that the
 // others get some where there is enough to be worth their waking.
 func (s *Scheduler) shareLocked(f *function, items int) int {
-	if f.slow == 0 || s.queue.n >= s.lanes {
+	if f.slow == 0 || s.queue.waiting() >= s.lanes {
 		return items
 	}
 	return max((items+s.lanes-1)/max(s.lanes, 1), int(worthSharing/f.slow), 1)
@@ -190,7 +199,7 @@ func (s *Scheduler) shareLocked(f *function, items int) int {
 
 func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items int, now int64) {
 	w := l.worker
-	l.put(c, items, f.predicted())
+	l.put(c, items, f.predict(c))
 	c.Slot.Mark, c.Slot.Owner = markSent, l
 	c.Note(w.number, w.pid, int(c.Slot.Attempts)+1, time.Duration(max(now-c.Slot.Stamp, 0)))
 	l.outbox = append(l.outbox, c)
@@ -198,7 +207,7 @@ func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items i
 		s.watchTimeLocked(l, now+int64(c.Timeout()))
 	}
 	if suspect(c) {
-		w.alone = true
+		w.suspect, w.alone = true, true
 		for _, other := range w.lanes {
 			s.notIdleLocked(other)
 		}

@@ -27,7 +27,7 @@ type Restarts struct{ r restarts }
 
 // NewRestarts returns restarts whose chance always gives fraction.
 func NewRestarts(fraction float64) *Restarts {
-	return &Restarts{restarts{fraction: func() float64 { return fraction }}}
+	return &Restarts{restarts{fraction: func() float64 { return fraction }, patience: patience}}
 }
 
 func (r *Restarts) Failed(number, newest int, err error) time.Duration {
@@ -118,9 +118,10 @@ func (s *Scheduler) Check() error {
 	ahead, lanes := 0, 0
 	for number, w := range s.workers {
 		if !w.spare && !w.retiring {
-			lanes += len(w.lanes)
+			lanes += w.slots
 		}
-		held, keys := 0, 0
+		held, keys, idles, empty := 0, 0, 0, 0
+		w.check(want)
 		for _, l := range w.lanes {
 			errs = append(errs, l.check()...)
 			own, ownBytes := s.checkLines(fmt.Sprintf("worker %d's own queue", number), &l.own, l, want)
@@ -137,15 +138,27 @@ func (s *Scheduler) Check() error {
 			}
 			want(fmt.Sprintf("worker %d in the idle list", number), idle == 1, l.isIdle)
 			c := s.queue.first()
-			if o := l.own.first(); c == nil || o != nil && (o.Priority() > c.Priority() || o.Priority() == c.Priority() && o.Slot.Stamp < c.Slot.Stamp) {
+			if o := l.own.first(); compare(o, c) < 0 {
 				c = o
 			}
-			if l.isIdle && c != nil && (!suspect(c) || w.held == 0) {
-				errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait", number, l.index))
+			if l.isIdle && c != nil {
+				if f, _ := c.Slot.Group.(*function); l.room(c, f) > 0 {
+					errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait", number, l.index))
+				}
 			}
-			if !l.isIdle && !l.fenced && l.held == 0 && w.takes() && !s.ended {
-				errs = append(errs, fmt.Errorf("worker %d has nothing to do and is not idle", number))
+			if l.isIdle {
+				idles++
 			}
+			if l.held == 0 && !l.fenced {
+				empty++
+			}
+		}
+		free := 0
+		if w.takes() {
+			free = max(w.slots-w.active(), 0)
+		}
+		if idles != min(free, empty) && !s.ended {
+			errs = append(errs, fmt.Errorf("worker %d has %d slots and %d lanes free, and %d lanes idle", number, free, empty, idles))
 		}
 		want("worker.held", w.held, held)
 		for b := w.keys.root.next; b != nil && b != &w.keys.root; b = b.next {
@@ -162,7 +175,7 @@ func (s *Scheduler) Check() error {
 	for _, l := range s.idle {
 		want("an idle lane's worker", s.workers[l.worker.number], l.worker)
 	}
-	want("queue.n", s.queue.n, n)
+	want("queue.n", s.queue.waiting(), n)
 	want("queue.bytes", s.queue.bytes, bytes)
 	want("lanes", s.lanes, lanes)
 	if len(s.queue.turns) > 0 && s.roomLocked(s.queue.turns[0].cost) {
@@ -205,9 +218,11 @@ func (s *Scheduler) checkLines(name string, q *lines, owner *lane, want func(wha
 		var prev *procpool.Call
 		for c := l.head; c != nil; c = c.Slot.Next {
 			n++
-			bytes += c.Slot.Cost
+			if !nested(c) {
+				bytes += c.Slot.Cost
+			}
 			want(name+": a call's predecessor", c.Slot.Prev, prev)
-			want(name+": a call's priority", c.Priority(), l.priority)
+			want(name+": a call's rank", rank(c), l.rank)
 			want(name+": a call's mark", c.Slot.Mark == markQueued || c.Slot.Mark == markBack, true)
 			if owner != nil {
 				want(name+": a call's owner", c.Slot.Owner, any(owner))
@@ -230,11 +245,42 @@ func (l *lane) usesOf(key string) (n int) {
 		}
 	}
 	for seq := l.base; seq < l.next; seq++ {
-		if c := l.at(seq); c != nil && c.Key() == key {
+		if c := l.at(seq); c != nil && keyOf(c) == key {
 			n++
 		}
 	}
 	return n
+}
+
+// check recounts what a worker's lanes add up to.
+func (w *worker) check(want func(what string, got, want any)) {
+	busy, waiting, suspects, alone := 0, 0, false, false
+	for _, l := range w.made {
+		if l.held > 0 {
+			busy++
+		}
+		if l.waits() {
+			waiting++
+		}
+		if c := l.at(l.base); c != nil && suspect(c) {
+			suspects, alone = true, alone || !l.waits()
+		}
+		if ln := l.loan; ln != nil {
+			want("the lane of a loan", ln.lane, l)
+			want("a loan of a call that runs", l.at(ln.seq) != nil, true)
+		}
+		if l.index >= len(w.lanes) {
+			want(fmt.Sprintf("worker %d: lane %d out of use", w.number, l.index), l.unused(), true)
+		}
+	}
+	name := fmt.Sprintf("worker %d: ", w.number)
+	want(name+"busy", w.busy, busy)
+	want(name+"waiting", w.waiting, waiting)
+	want(name+"suspect", w.suspect, suspects)
+	want(name+"alone", w.alone, alone)
+	if w.waiting >= w.maxLanes && !w.retiring && !w.dead {
+		want(name+"lanes that wait", w.waiting, "fewer than it has")
+	}
 }
 
 func (l *lane) check() (errs []error) {

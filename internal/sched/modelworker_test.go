@@ -145,6 +145,8 @@ func (m *modelWorker) Progress(lane int) (started, finished uint64, ran time.Dur
 	return l.started, l.finished, time.Since(l.startedAt)
 }
 
+func (m *modelWorker) Waiting(int) bool { return false }
+
 func (m *modelWorker) SetHot(bool) {}
 
 // Stop is the end of a worker that holds nothing.

@@ -201,6 +201,7 @@ type script struct {
 
 	mu       sync.Mutex
 	items    []sent
+	waiting  bool   // what Waiting says
 	ghost    uint64 // what Fence and Progress say has started, if not 0
 	onFence  func() // runs as the fence rises
 	answered uint64 // the last that was answered
@@ -304,6 +305,13 @@ func (l *script) Progress(lane int) (started, finished uint64, ran time.Duration
 		return max(l.started, l.ghost), l.finished, l.claim
 	}
 	return max(l.started, l.ghost), l.finished, time.Since(l.startedAt)
+}
+
+func (l *script) Waiting(lane int) bool {
+	l = l.lane(lane)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
 }
 
 func (l *script) SetHot(hot bool) {
