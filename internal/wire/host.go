@@ -157,6 +157,7 @@ type Worker struct {
 	conn      *pollConn // nil where the connection is not a Unix socket
 
 	work    grpc.ClientStream
+	box     *postBox // for those who must not wait for the worker
 	control *controlStream
 	cancel  context.CancelFunc // ends both streams
 
@@ -283,6 +284,13 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 		calls = calls[n:]
 	}
 	w.request.calls = nil // the caller's
+}
+
+// sendPosted sends what the box holds.
+func (w *Worker) sendPosted(r *postedRequest) error {
+	w.sendMu.Lock()
+	defer w.sendMu.Unlock()
+	return w.work.SendMsg(r)
 }
 
 // batchBytes is where a batch of small calls is cut: large enough to make the

@@ -27,6 +27,7 @@ const (
 // supervise sees the worker to its end, reports it and tidies up.
 func (w *Worker) supervise() {
 	w.awaitDeath()
+	w.box.close()
 	died := monotonicNow()
 	report := ExitReport{Exit: w.child.Exit()}
 	// Where there are no signals nothing tells who ended it.
@@ -40,6 +41,7 @@ func (w *Worker) supervise() {
 
 	w.cancel()
 	w.helpers.Wait()
+	w.box.awaitIdle()
 	w.launch.tidy()
 	close(w.done)
 }

@@ -256,6 +256,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	if w.hello, w.functions, err = readHello(response, l.o.Lanes); err != nil {
 		return nil, err
 	}
+	w.box = newPostBox(w.sendPosted, w.Kill)
 	w.request.function, w.request.firstCodec = w.functionOf, w.firstCodec
 	w.hello.Recorder = w.hello.Recorder && w.recorder != nil
 	w.sent, w.answered = make([]atomic.Uint64, w.hello.Lanes), make([]uint64, w.hello.Lanes)
