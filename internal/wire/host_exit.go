@@ -38,6 +38,7 @@ func (w *Worker) supervise() {
 	report.Stderr = string(w.child.Tail(stderrWait))
 	w.readRecorder(&report, died)
 	w.o.OnExit(report)
+	w.closeRelayed()
 
 	w.cancel()
 	w.helpers.Wait()

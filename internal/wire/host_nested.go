@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +33,9 @@ type relayedCall struct {
 	call   *procpool.Call
 	// far is how values and credit get to the task that made the call, nil for a
 	// function.
-	far  *far
-	over atomic.Bool
+	far   *far
+	over  atomic.Bool
+	ended bool // the task sends no more values; the receiver's
 	// What the task may send to the session that it has called.
 	credit, creditBytes atomic.Int64
 
@@ -212,15 +212,20 @@ func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
 		field = append(field, tagHostReplyInline)
 		field = protowire.AppendVarint(field, uint64(len(data)))
 	}
-	if len(data) >= ownMemory {
-		r.worker.box.reply(closeLength(field, 1, len(data)), data)
-		return
-	}
-	r.worker.box.reply(closeLength(append(field, data...), 1, 0), nil)
+	r.worker.box.reply(sideElementOf(field, data))
 }
 
 // pass gives the call credit that the task which made it has given.
 func (r *relayedCall) pass(values, bytes int64) { r.call.Conduit().Grant(values, bytes) }
+
+// begin returns how much of the credit with which a stream of values begins the box
+// has room for. The rest counts as given later.
+func (f *far) begin(values, bytes int64) (nowValues, nowBytes int64) {
+	f.box.mu.Lock()
+	defer f.box.mu.Unlock()
+	f.surplus, f.surplusB = values, bytes
+	return f.passLocked()
+}
 
 // relaySink passes what comes of a relayed call on to the task that made it.
 type relaySink struct{ *relayedCall }
@@ -265,7 +270,10 @@ func (w *Worker) takeRelayedValue(v *streamValue) error {
 	switch {
 	case r.call.Kind() != procpool.KindSession:
 		return fmt.Errorf("a task of the worker sends values to task %q, which takes none", r.task)
+	case r.ended:
+		return fmt.Errorf("a task of the worker sends values to task %q behind their end", r.task)
 	case v.end:
+		r.ended = true
 		r.call.Conduit().PushRelayed(nil, true)
 		return nil
 	case r.credit.Load() <= 0 || r.creditBytes.Load() <= 0:
@@ -304,6 +312,3 @@ func (w *Worker) closeRelayed() {
 		r.call.Cancel()
 	}
 }
-
-// validText makes s what protobuf demands of strings.
-func validText(s []byte) string { return strings.ToValidUTF8(string(s), "\uFFFD") }

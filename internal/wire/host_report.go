@@ -48,6 +48,27 @@ func (w *Worker) takeSide(elements []sideElement) error {
 	return nil
 }
 
+// takeBeside takes in what came beside outcomes. The error says what the worker does
+// wrong.
+func (w *Worker) takeBeside(batch *replyBatch) error {
+	if err := w.takeSide(batch.side); err != nil {
+		return err
+	}
+	for i := range batch.values {
+		if v := &batch.values[i]; v.hostCall != 0 {
+			if err := w.takeRelayedValue(v); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range batch.credits {
+		if c := &batch.credits[i]; c.hostCall != 0 {
+			w.takeRelayedCredit(c)
+		}
+	}
+	return nil
+}
+
 func (w *Worker) takeProgress(body []byte) error {
 	if w.o.OnProgress == nil {
 		return nil

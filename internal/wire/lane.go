@@ -29,6 +29,7 @@ type lane struct {
 	index  uint32
 	queue  *laneQueue
 	log    *recorderLane
+	waits  laneWaits
 
 	runs []taskRun // taken from the queue
 	run  int       // the current one

@@ -85,7 +85,7 @@ func (c *callContext) callHost() *callHost {
 	if h := c.host.Load(); h != nil {
 		return h
 	}
-	c.host.CompareAndSwap(nil, &callHost{server: c.lane.server, lane: c.lane, key: callKey{lane: c.lane.index, seq: c.seq}})
+	c.host.CompareAndSwap(nil, &callHost{server: c.lane.server, lane: c.lane, call: c, key: callKey{lane: c.lane.index, seq: c.seq}})
 	return c.host.Load()
 }
 

@@ -148,6 +148,12 @@ func (f *field) text() string {
 	return cutText(string(f.body[:min(len(f.body), maxFailureText+utf8.UTFMax)]))
 }
 
+// name returns the field's text, valid and of whatever length.
+func (f *field) name() string { return validText(f.body) }
+
+// validText returns text as protobuf demands it.
+func validText(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") }
+
 // count returns the field's number as one that is not negative.
 func (f *field) count() int { return int(min(f.number, math.MaxInt32)) }
 

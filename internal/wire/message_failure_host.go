@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/procpool/procpool"
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 )
@@ -172,4 +171,3 @@ func (h *hostFailure) parse(f field) error {
 	}
 	return nil
 }
-

@@ -47,6 +47,9 @@ const (
 
 var errNoCallID = errors.New("the message holds a call of a task without a number")
 
+// hostReplyOverhead is what a HostReply with a result takes beside that, at most.
+const hostReplyOverhead = 8 * 12
+
 // hostCallOverhead bounds what a HostCall takes beside its texts, metadata and
 // argument.
 const hostCallOverhead = 18 * 12
@@ -165,9 +168,9 @@ func (h *hostCall) parse(data []byte) error {
 		case tagHostCallParentLane:
 			h.parent.lane = uint32(f.number)
 		case tagHostCallName:
-			r.Task = string(f.body)
+			r.Task = f.name()
 		case tagHostCallCodec:
-			r.Codec = string(f.body)
+			r.Codec = f.name()
 		case tagHostCallInline:
 			payload, segment = f.body, false
 		case tagHostCallSegment:
@@ -182,7 +185,7 @@ func (h *hostCall) parse(data []byte) error {
 			if r.Metadata == nil {
 				r.Metadata = make(map[string]string)
 			}
-			r.Metadata[string(key)] = string(value)
+			r.Metadata[validText(key)] = validText(value)
 		case tagHostCallKind:
 			kind, ok := kindOffWire(workerv1.TaskKind(min(f.number, math.MaxInt32)))
 			if !ok {
@@ -190,7 +193,7 @@ func (h *hostCall) parse(data []byte) error {
 			}
 			r.Kind = kind
 		case tagHostCallKey:
-			r.Key = string(f.body)
+			r.Key = f.name()
 		case tagHostCallPriority:
 			r.Priority = int(int32(protowire.DecodeZigZag(f.number & math.MaxUint32)))
 		case tagHostCallRunLimit:

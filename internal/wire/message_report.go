@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 )
 
@@ -189,4 +188,3 @@ func slogLevel(l workerv1.LogLevel) slog.Level {
 	}
 	return slog.LevelInfo
 }
-

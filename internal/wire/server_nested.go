@@ -19,7 +19,8 @@ import (
 type callHost struct {
 	server *server
 	lane   *lane
-	key    callKey // the call
+	call   *callContext
+	key    callKey // the call's
 
 	over atomic.Bool // the call has ended; set with mu held
 	mu   sync.Mutex
@@ -105,7 +106,7 @@ func (h *callHost) add(n *nestedCall) bool {
 	}
 	h.calls[n] = struct{}{}
 	if len(h.calls) == 1 {
-		h.lane.wait()
+		h.lane.waits.enter(h.call)
 	}
 	return true
 }
@@ -119,7 +120,7 @@ func (h *callHost) drop(n *nestedCall) {
 	}
 	delete(h.calls, n)
 	if len(h.calls) == 0 {
-		h.lane.resume()
+		h.lane.waits.leave(h.call)
 	}
 }
 
@@ -131,9 +132,6 @@ func (h *callHost) end() {
 	h.over.Store(true)
 	calls := h.calls
 	h.calls = nil
-	if len(calls) > 0 {
-		h.lane.resume()
-	}
 	h.mu.Unlock()
 	if len(calls) == 0 {
 		return
@@ -200,7 +198,7 @@ func (n *nestedCall) send() {
 		head = append(head, tagHostCallInline)
 		head = protowire.AppendVarint(head, uint64(len(payload)))
 	}
-	s.sendSide(sideMessage(head, payload))
+	s.sendSide(sideElementOf(head, payload))
 }
 
 // replied takes the answer to the call's HostCall.
@@ -315,7 +313,7 @@ func (n *nestedCall) cancel(id uint64) {
 		return
 	}
 	head := append(make([]byte, 0, 16), tagResponseCancels, 0)
-	n.host.server.sendSide(sideMessage(appendNumber(head, tagHostCancelID, id), nil))
+	n.host.server.sendSide(sideElementOf(appendNumber(head, tagHostCancelID, id), nil))
 }
 
 // nestedFar sends what goes to a stream or a session that a task has called.
@@ -329,7 +327,7 @@ func (f *nestedFar) ended() bool { return f.call.id.Load() != f.key.hostCall }
 // Grant sends credit.
 func (f *nestedFar) Grant(values, bytes int64) {
 	if !f.ended() {
-		f.call.host.server.sendSide(&workResponse{data: appendCredit(nil, tagResponseCredits, f.key, values, bytes)})
+		f.call.host.server.sendSide(appendCredit(nil, tagResponseCredits, f.key, values, bytes), nil)
 	}
 }
 
@@ -339,21 +337,21 @@ func (f *nestedFar) Send(value []byte, end bool) {
 	switch {
 	case f.ended():
 	case end:
-		s.sendSide(&workResponse{data: appendEnd(nil, tagResponseValues, f.key)})
+		s.sendSide(appendEnd(nil, tagResponseValues, f.key), nil)
 	case len(value) >= ownMemory:
-		s.sendSide(&workResponse{big: []bigOutcome{{head: appendValueHead(nil, tagResponseValues, f.key, len(value)), result: value}}})
+		s.sendSide(appendValueHead(nil, tagResponseValues, f.key, len(value)), value)
 	default:
-		s.sendSide(&workResponse{data: appendValue(nil, tagResponseValues, f.key, value)})
+		s.sendSide(appendValue(nil, tagResponseValues, f.key, value), nil)
 	}
 }
 
-// sideMessage ends an element of a WorkResponse that begins at the start of head and
-// whose last bytes are payload, for which room must not be lacking when it is small.
-func sideMessage(head, payload []byte) *workResponse {
+// sideElementOf ends an element that begins at the start of head, with its tag, and
+// whose last bytes are payload. A large payload is not copied.
+func sideElementOf(head, payload []byte) (fields, large []byte) {
 	if len(payload) >= ownMemory {
-		return &workResponse{big: []bigOutcome{{head: closeLength(head, 1, len(payload)), result: payload}}}
+		return closeLength(head, 1, len(payload)), payload
 	}
-	return &workResponse{data: closeLength(append(head, payload...), 1, 0)}
+	return closeLength(append(head, payload...), 1, 0), nil
 }
 
 // nestedCalls are the HostCalls of a worker that are not answered, by number.
@@ -390,8 +388,8 @@ func (t *nestedCalls) take(id uint64) *nestedCall {
 
 // takeNested takes what a message of the host's holds for calls that tasks have made.
 // It is called by the reader of the stream.
-func (s *server) takeNested(values []streamValue, credits []credit, replies [][]byte) error {
-	for len(values) > 0 {
+func (s *server) takeNested(batch *taskBatch) error {
+	for values := batch.values; len(values) > 0; {
 		id, n := values[0].hostCall, 1
 		for n < len(values) && values[n].hostCall == id {
 			n++
@@ -401,7 +399,7 @@ func (s *server) takeNested(values []streamValue, credits []credit, replies [][]
 		}
 		values = values[n:]
 	}
-	for _, c := range credits {
+	for _, c := range batch.credits {
 		if c.hostCall == 0 {
 			continue
 		}
@@ -409,7 +407,7 @@ func (s *server) takeNested(values []streamValue, credits []credit, replies [][]
 			feed.Credit(c.values, c.bytes)
 		}
 	}
-	for _, body := range replies {
+	for _, body := range batch.hostReplies {
 		var r hostReply
 		if err := r.parse(body); err != nil {
 			return err

@@ -66,7 +66,7 @@ func (r *reports) flush(h *callHost) {
 		r.timer.Stop()
 	}
 	head := append(make([]byte, 0, 64+min(len(r.last.text), maxFailureText)), tagResponseProgress, 0)
-	h.server.sendSide(sideMessage(r.last.append(head), nil))
+	h.server.sendSide(sideElementOf(r.last.append(head), nil))
 	r.due, r.sent, r.last = false, monotonicNow(), progress{}
 }
 
@@ -97,11 +97,11 @@ func (l *logHandler) Handle(_ context.Context, r slog.Record) error {
 		return len(line.fields) < maxLogFields
 	})
 	head := append(make([]byte, 0, 256), tagResponseLogs, 0)
-	message := sideMessage(line.append(head), nil)
+	fields, large := sideElementOf(line.append(head), nil)
 	l.host.mu.Lock()
 	defer l.host.mu.Unlock()
 	if !l.host.over.Load() {
-		l.host.server.sendSide(message)
+		l.host.server.sendSide(fields, large)
 	}
 	return nil
 }

@@ -31,6 +31,10 @@ func (s *server) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, work
 		if err := stream.RecvMsg(batch); err != nil {
 			return err
 		}
+		if err := s.takeNested(batch); err != nil {
+			batch.release()
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
 		if err := dispatch(lanes, batch); err != nil {
 			return err
 		}
