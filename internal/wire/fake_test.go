@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 	"github.com/procpool/procpool/internal/wire"
@@ -161,8 +162,7 @@ func (f fakeWorker) answerPing(stream grpc.BidiStreamingServer[workerv1.ControlR
 	case "control-garbage":
 		return stream.SendMsg(rawMessage("\x0a\xff\xff\xff\xff\x7f garbage"))
 	case "control-huge":
-		log := &workerv1.Log{Message: strings.Repeat("x", 2<<20)}
-		return stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Log{Log: log}})
+		return stream.SendMsg(rawMessage(protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), make([]byte, 2<<20))))
 	case "pongs":
 		for _, id := range []uint64{0, 2, 1 << 63, math.MaxUint64, 3, 1, 1, 2} {
 			if err := stream.Send(pongOf(id)); err != nil {

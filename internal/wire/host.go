@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -67,10 +68,22 @@ type Options struct {
 	// Output receives what the worker prints, line by line. It must not
 	// block and not keep line.
 	Output func(stream proc.Stream, line []byte)
-	// OnReplies receives the outcomes of calls, on the goroutine that reads
-	// the worker's stream; it must not block. The slice is valid during the
+	// OnReplies receives the outcomes of calls. Like OnNested, OnProgress and OnLog
+	// it runs on the goroutine that reads the worker's stream and must not block. The slice is valid during the
 	// call, the replies' Data beyond it.
 	OnReplies func(replies []Reply)
+	// OnNested takes a call that the call with number seq on the lane makes, to be
+	// enqueued or finished; its holder must be known when OnNested returns. What goes
+	// back to the task is wire's: values, credit, the outcome. The call is cancelled
+	// when the task gives it up, when the outcome of the call that makes it has been
+	// handed to OnReplies, and after OnExit. nil means that calls are refused.
+	OnNested func(lane uint32, seq uint64, call *procpool.Call)
+	// OnProgress receives how far a running call says that it has come.
+	OnProgress func(lane uint32, seq uint64, p procpool.Progress)
+	// OnLog receives what tasks log, of LogLevel and above; nothing when that is
+	// nil.
+	OnLog    func(r LogRecord)
+	LogLevel *slog.Level
 	// OnExit receives the report of the worker's end: once, and when
 	// OnReplies can't be called any more. It is not called when Start fails.
 	OnExit func(ExitReport)
@@ -157,6 +170,8 @@ type Worker struct {
 	conn      *pollConn // nil where the connection is not a Unix socket
 
 	work    grpc.ClientStream
+	box     *postBox // for those who must not wait for the worker
+	relays  relays
 	control *controlStream
 	cancel  context.CancelFunc // ends both streams
 
@@ -285,6 +300,13 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 	w.request.calls = nil // the caller's
 }
 
+// sendPosted sends what the box holds.
+func (w *Worker) sendPosted(r *postedRequest) error {
+	w.sendMu.Lock()
+	defer w.sendMu.Unlock()
+	return w.work.SendMsg(r)
+}
+
 // batchBytes is where a batch of small calls is cut: large enough to make the
 // cost of a message vanish, small enough for the worker to begin early.
 const batchBytes = 256 << 10
@@ -334,6 +356,11 @@ func (w *Worker) receive() {
 			w.recvErr = err
 			return
 		}
+		if err := w.takeBeside(batch); err != nil {
+			w.recvErr = err
+			w.cancel()
+			return
+		}
 		for i := range batch.replies {
 			r := &batch.replies[i]
 			if uint64(r.Lane) >= uint64(len(w.answered)) {
@@ -345,5 +372,6 @@ func (w *Worker) receive() {
 			w.boundRun(r)
 		}
 		w.o.OnReplies(batch.replies)
+		w.endRelayed(batch.replies)
 	}
 }

@@ -27,6 +27,7 @@ const (
 // supervise sees the worker to its end, reports it and tidies up.
 func (w *Worker) supervise() {
 	w.awaitDeath()
+	w.box.close()
 	died := monotonicNow()
 	report := ExitReport{Exit: w.child.Exit()}
 	// Where there are no signals nothing tells who ended it.
@@ -37,9 +38,11 @@ func (w *Worker) supervise() {
 	report.Stderr = string(w.child.Tail(stderrWait))
 	w.readRecorder(&report, died)
 	w.o.OnExit(report)
+	w.closeRelayed()
 
 	w.cancel()
 	w.helpers.Wait()
+	w.box.awaitIdle()
 	w.launch.tidy()
 	close(w.done)
 }

@@ -29,6 +29,7 @@ type lane struct {
 	index  uint32
 	queue  *laneQueue
 	log    *recorderLane
+	waits  laneWaits
 
 	runs []taskRun // taken from the queue
 	run  int       // the current one
@@ -198,7 +199,7 @@ func (l *lane) execute(t *task, seq uint64) {
 		codec = l.server.codecs[t.function]
 	}
 	call := l.newContext()
-	call.seq = seq
+	call.seq, call.lane = seq, l
 	if t.timeout > 0 {
 		call.deadline = l.runs[l.run].arrived.Add(t.timeout)
 	}
@@ -236,7 +237,7 @@ func (l *lane) finish(t *task, err error) {
 	ran := time.Duration(l.now - l.began)
 	l.hot = ran < hotBelow
 	if call := l.call.Swap(nil); call != nil {
-		call.cancel()
+		call.close()
 	}
 	seq := t.seq + uint64(l.item)
 	size := len(l.buf) - l.mark.result

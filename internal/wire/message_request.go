@@ -38,6 +38,9 @@ func (r *workRequest) sizeHint() int {
 		if n := len(c.Payload()); n < ownMemory {
 			total += n
 		}
+		if c.Kind() != procpool.KindFunction {
+			total += 3 * 11
+		}
 		for k, v := range c.Metadata() {
 			total += 3*11 + len(k) + len(v)
 		}
@@ -109,6 +112,9 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 		dst = protowire.AppendString(dst, v)
 		dst = closeLength(dst, entryAt, 0)
 	}
+	if c.Kind() != procpool.KindFunction {
+		dst = appendStream(dst, c.Conduit())
+	}
 	// The payload comes last, so that a large one can be a buffer of its own.
 	switch {
 	case len(payload) == 0:
@@ -123,6 +129,18 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 		out.data = closeLength(dst, at, len(payload))
 		out.insert(payload)
 	}
+}
+
+// appendStream appends with what the values of a stream or a session begin.
+func appendStream(dst []byte, d *procpool.Conduit) []byte {
+	values, bytes := d.Window()
+	dst = append(dst, tagTaskCredit)
+	dst = protowire.AppendVarint(dst, uint64(values))
+	if d.TakesInput() {
+		dst = append(dst, tagTaskStreams, 1)
+	}
+	dst = append(dst, tagTaskCreditBytes)
+	return protowire.AppendVarint(dst, uint64(bytes))
 }
 
 // outgoing is a message under construction: bytes in one pooled buffer, with

@@ -37,6 +37,9 @@ const (
 	capabilityFence    = "fence"
 	capabilityJournal  = "journal"
 	capabilityPack     = "pack"
+	capabilityHostCall = "host_call"
+	capabilityProgress = "progress"
+	capabilityLog      = "log"
 )
 
 // ErrNoHost is returned by ServeWorker in a process that no host started.
@@ -149,8 +152,11 @@ type server struct {
 	lanes      []*lane    // nil before Hello
 	working    bool
 	maxPayload int64
+	offers     offers
 	recorder   *workerRecorder
 	kept       bool // whether the recorder survives the process
+
+	nested nestedCalls
 
 	sendMu sync.Mutex
 	stream grpc.ServerStream
@@ -249,7 +255,8 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	if s.lanes != nil {
 		return nil, status.Error(codes.FailedPrecondition, "Hello was said before; a worker serves one host")
 	}
-	capabilities := []string{capabilityPack}
+	capabilities := []string{capabilityPack, capabilityHostCall, capabilityProgress, capabilityLog}
+	s.offers = offersOf(r)
 	if r.GetRecorder() && s.page != "" {
 		recorder, err := openRecorder(s.page)
 		if err != nil {

@@ -31,6 +31,10 @@ func (s *server) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, work
 		if err := stream.RecvMsg(batch); err != nil {
 			return err
 		}
+		if err := s.takeNested(batch); err != nil {
+			batch.release()
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
 		if err := dispatch(lanes, batch); err != nil {
 			return err
 		}
@@ -95,6 +99,28 @@ func (s *server) send(r *workResponse, short bool) (expect uint64) {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
 	s.conn.Load().setHot(short)
+	s.queued += r.wireSize()
+	if err := s.stream.SendMsg(r); err != nil {
+		s.leave()
+	}
+	return s.queued
+}
+
+// sendSide sends fields of a WorkResponse that are no outcomes and are encoded
+// already: of the last one large is the end, which is not copied and must not be
+// modified afterwards, nil for none. What is sent before an outcome is there before
+// it. As for send, the kernel has it all when the stream has carried expect bytes.
+func (s *server) sendSide(fields, large []byte) (expect uint64) {
+	r := workResponse{data: fields}
+	if len(large) > 0 {
+		r = workResponse{big: []bigOutcome{{head: fields, result: large}}}
+	}
+	return s.sendNow(&r)
+}
+
+func (s *server) sendNow(r *workResponse) (expect uint64) {
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
 	s.queued += r.wireSize()
 	if err := s.stream.SendMsg(r); err != nil {
 		s.leave()
