@@ -72,29 +72,35 @@ func (s *Stream[In, Out]) With(opts ...Option) *Stream[In, Out] {
 // spends waiting for its reader.
 func (s *Stream[In, Out]) All(ctx context.Context, ex Executor, in In, opts ...Option) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
-		var zero Out
 		c, err := startCall(ctx, ex, s.spec.with(opts), in)
 		if err != nil {
+			var zero Out
 			yield(zero, err)
 			return
 		}
-		defer c.Cancel()
-		d := c.Conduit()
-		for {
-			value, inTime, err := d.next(ctx)
-			if !inTime {
-				err = CancelError(ctx, c) // the executor is about to say so
-			}
-			if err == io.EOF { //nolint:errorlint // next returns it bare
-				return
-			}
-			out := zero
-			if err == nil {
-				out, err = decodeValue[Out](c.spec, value)
-			}
-			if !yield(out, err) || err != nil {
-				return
-			}
+		yieldValues(ctx, c, yield)
+	}
+}
+
+// yieldValues yields the values that a call sends, and its error. It gives the call up
+// when the reader has left.
+func yieldValues[Out any](ctx context.Context, c *Call, yield func(Out, error) bool) {
+	defer c.Cancel()
+	d := c.Conduit()
+	for {
+		value, inTime, err := d.next(ctx)
+		if !inTime {
+			err = CancelError(ctx, c) // the executor is about to say so
+		}
+		if err == io.EOF { //nolint:errorlint // next returns it bare
+			return
+		}
+		var out Out
+		if err == nil {
+			out, err = decodeValue[Out](c.spec, value)
+		}
+		if !yield(out, err) || err != nil {
+			return
 		}
 	}
 }
