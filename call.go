@@ -74,7 +74,8 @@ func (c *Call) addExtra(change func(*extra)) {
 const inlinePayload = 24
 
 // Slot is space in a [Call] for the executor that holds it, so that queueing and
-// tracking a call allocates nothing. Nothing else reads or writes it.
+// tracking a call allocates nothing. Nothing else writes it, or reads it but for
+// Stamp.
 type Slot struct {
 	// Next and Prev link calls into lists. Next links the calls that are
 	// handed to Enqueue together.
@@ -85,7 +86,8 @@ type Slot struct {
 	Group any
 	// Seq numbers the call (for a pack, its first item) within Owner.
 	Seq uint64
-	// Stamp is a moment, in a clock of the executor's choice.
+	// Stamp numbers the call in its executor (see [CallInfo]), which sets it
+	// before Enqueue returns and not again. It may be a moment of its clock.
 	Stamp int64
 	// Cost is what the call counts against a bound in bytes.
 	Cost int64

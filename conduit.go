@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 )
 
@@ -43,6 +44,7 @@ type Conduit struct {
 	ready             chan struct{}
 
 	// For what goes to the task.
+	running             bool // it has given credit, so it runs
 	credit, creditBytes int64
 	maxValue            int64
 	room                chan struct{}
@@ -50,7 +52,8 @@ type Conduit struct {
 }
 
 // Far is the executor's end of a stream call that runs. Its methods are called with
-// the conduit's lock held: they must neither block nor call back.
+// the conduit's lock held: they must neither block nor call back. They may also be
+// called when the attempt has ended, and do nothing then.
 type Far interface {
 	// Grant lets the task send that many further values, of that many bytes.
 	Grant(values, bytes int64)
@@ -60,7 +63,8 @@ type Far interface {
 }
 
 // Sink takes what comes out of a relayed call at once, in place of a reader; see
-// [Relay]. Its methods must not block.
+// [Relay]. Its methods must not block. They may be called once more while the call
+// ends.
 type Sink interface {
 	// Values takes values that the task has sent.
 	Values(values [][]byte)
@@ -91,9 +95,22 @@ func (d *Conduit) Attach(far Far, maxValue int64) *Feed {
 	defer d.mu.Unlock()
 	d.feed = &Feed{conduit: d, far: far}
 	d.left, d.leftBytes = d.Window()
-	d.credit, d.creditBytes, d.endSent = 0, 0, false
+	d.credit, d.creditBytes, d.running, d.endSent = 0, 0, false, false
 	d.maxValue = maxValue
 	return d.feed
+}
+
+// detach cuts the call off from the attempt that it has, so that another can follow:
+// what that one still sends is dropped, and what is sent to the task waits for the
+// next. It reports false when a value has passed, which can't be taken back.
+func (d *Conduit) detach() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.used {
+		return false
+	}
+	d.feed, d.credit, d.creditBytes, d.running = nil, 0, 0, false
+	return true
 }
 
 // Used reports whether a value has passed in either direction: then the call can't
@@ -130,15 +147,18 @@ func (f *Feed) Values(values [][]byte) bool {
 		d.leftBytes -= int64(len(v))
 	}
 	d.used = true
-	if d.sink == nil && !d.call.Finished() {
+	wanted := !d.call.Finished()
+	if wanted && d.sink == nil {
 		d.queue = append(d.queue, values...)
 	}
 	d.mu.Unlock()
-	if d.sink != nil {
+	switch {
+	case !wanted:
+	case d.sink != nil:
 		d.sink.Values(values)
-		return true
+	default:
+		token(d.ready)
 	}
-	token(d.ready)
 	return true
 }
 
@@ -151,8 +171,8 @@ func (f *Feed) Credit(values, bytes int64) {
 	}
 	d.mu.Lock()
 	if d.feed == f {
-		d.credit += values
-		d.creditBytes += bytes
+		d.credit, d.creditBytes = addCredit(d.credit, values), addCredit(d.creditBytes, bytes)
+		d.running = true
 		d.sendEndLocked()
 	}
 	d.mu.Unlock()
@@ -164,11 +184,19 @@ func (f *Feed) Credit(values, bytes int64) {
 func (d *Conduit) Grant(values, bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.left += values
-	d.leftBytes += bytes
-	if d.feed != nil {
+	d.left, d.leftBytes = addCredit(d.left, values), addCredit(d.leftBytes, bytes)
+	if d.feed != nil && !d.call.Finished() {
 		d.feed.far.Grant(values, bytes)
 	}
+}
+
+// addCredit adds credit to what there is. Who gives more than can be counted has
+// given enough.
+func addCredit(have, more int64) int64 {
+	if more > 0 && have > math.MaxInt64-more {
+		return math.MaxInt64
+	}
+	return have + more
 }
 
 // Next returns the next value that the task has sent. It blocks until there is one.
@@ -176,14 +204,31 @@ func (d *Conduit) Grant(values, bytes int64) {
 // error behind the last value of one that has failed, and matches [ErrNotDone] when
 // ctx ends first. One goroutine may call it at a time.
 func (d *Conduit) Next(ctx context.Context) ([]byte, error) {
+	value, inTime, err := d.next(ctx)
+	if !inTime {
+		err = notDone(ctx, fmt.Sprintf("a value of task %q", d.call.Task()))
+	}
+	return value, err
+}
+
+// next is Next; inTime is false when ctx has ended first.
+func (d *Conduit) next(ctx context.Context) (value []byte, inTime bool, err error) {
 	for d.read == len(d.batch) {
-		if !d.refill() {
-			if err := d.await(ctx); err != nil {
-				return nil, err
-			}
+		finished := d.call.Finished() // what came before that is in the queue by now
+		switch {
+		case d.refill():
+			continue
+		case finished:
+			return nil, true, d.lastWord()
+		}
+		select {
+		case <-d.ready:
+		case <-d.call.doneChan():
+		case <-ctx.Done():
+			return nil, false, nil
 		}
 	}
-	value := d.batch[d.read]
+	value = d.batch[d.read]
 	d.batch[d.read] = nil
 	d.read++
 	d.taken++
@@ -195,7 +240,15 @@ func (d *Conduit) Next(ctx context.Context) ([]byte, error) {
 		d.taken, d.takenBytes = 0, 0
 		d.Grant(values, bytes)
 	}
-	return value, nil
+	return value, true, nil
+}
+
+// lastWord is what the reader gets behind the last value.
+func (d *Conduit) lastWord() error {
+	if err := d.call.err; err != nil {
+		return err
+	}
+	return io.EOF
 }
 
 // refill takes over what has come, and reports whether that is anything.
@@ -205,28 +258,6 @@ func (d *Conduit) refill() bool {
 	d.batch, d.queue = d.queue, d.batch[:0]
 	d.read = 0
 	return len(d.batch) > 0
-}
-
-// await waits until there may be more; the error says that there is not.
-func (d *Conduit) await(ctx context.Context) error {
-	c := d.call
-	if c.Finished() {
-		// What came before the outcome was put into the queue before it.
-		if d.refill() {
-			return nil
-		}
-		if c.err != nil {
-			return c.err
-		}
-		return io.EOF
-	}
-	select {
-	case <-d.ready:
-	case <-c.doneChan():
-	case <-ctx.Done():
-		return notDone(ctx, fmt.Sprintf("a value of task %q", c.Task()))
-	}
-	return nil
 }
 
 // Push sends the task a value, which must not be modified afterwards. It blocks
@@ -282,16 +313,14 @@ func (d *Conduit) End() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ended = true
-	if d.credit > 0 {
-		d.sendEndLocked()
-	}
+	d.sendEndLocked()
 }
 
-// sendEndLocked tells the task that there are no more values, if there are none. The
-// task has given credit, so it runs.
+// sendEndLocked tells the task, if it runs, that there are no more values, if there
+// are none. That costs no credit, and another attempt can be told again.
 func (d *Conduit) sendEndLocked() {
-	if d.ended && !d.endSent {
-		d.endSent, d.used = true, true
+	if d.running && d.ended && !d.endSent {
+		d.endSent = true
 		d.feed.far.Send(nil, true)
 	}
 }

@@ -78,7 +78,8 @@ type Port interface {
 	Emit(value []byte) error
 	// Next returns the next value of a session's input, which is valid until
 	// it is called again. It blocks until there is one; false says that there
-	// are no more, or that the call was given up.
+	// are no more, that the call was given up, or that RunStream has returned,
+	// when a goroutine of the task's may still be here.
 	Next() (value []byte, more bool)
 }
 

@@ -1,5 +1,7 @@
 package procpool
 
+import "fmt"
+
 // Kind says how a task is called.
 type Kind uint8
 
@@ -26,4 +28,11 @@ func (k Kind) String() string {
 		return "session"
 	}
 	return "invalid"
+}
+
+// KindError makes the error for a call of a task as what it is not, such as a stream
+// that is called as a function: it matches [ErrUnknownTask]. Executors and workers use
+// it.
+func KindError(task string, called, is Kind) error {
+	return fmt.Errorf("%w %q that is a %v: it is a %v where it runs, so the two sides do not mean the same task", ErrUnknownTask, task, called, is)
 }

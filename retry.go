@@ -147,7 +147,8 @@ func (c *Call) MayRetry() bool {
 // Retry decides whether the call is run again after one more of its attempts,
 // which makes failures so far, failed with err, and after what wait. If not, final
 // is the error to finish the call with. It may run user code (see [RetryOn]), so it
-// is not to be called with locks held. Executors use it.
+// is not to be called with locks held. When it has said yes, what the failed attempt
+// of a stream or a session still sends is dropped. Executors use it.
 func (c *Call) Retry(failures int, err error) (wait time.Duration, again bool, final error) {
 	p, err := c.spec.retry, c.judge(err)
 	class := classOf(err)
@@ -161,6 +162,9 @@ func (c *Call) Retry(failures int, err error) (wait time.Duration, again bool, f
 		if crash, ok := errors.AsType[*CrashError](err); ok && p.max > 0 {
 			err = PoisonError(c, failures, crash)
 		}
+		return 0, false, err
+	}
+	if d := c.Conduit(); d != nil && !d.detach() {
 		return 0, false, err
 	}
 	return p.wait(failures), true, nil

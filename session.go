@@ -7,6 +7,7 @@ import (
 	"iter"
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // Session is a handle on a task that converses with its caller: it is opened with
@@ -23,10 +24,12 @@ type Session[Init, In, Out any] struct {
 // holds here too.
 //
 // fn takes its caller's values from recv, which blocks for the next one and ends when
-// the caller has called CloseSend or the call was given up; it may be left and ranged
-// over again, by one goroutine at a time. It sends with send, which behaves as emit of
-// [DefineStream]. A value that can't be decoded ends the input, and the session with a
-// [*CodecError]. The session ends when fn returns, with fn's error if there is one.
+// the caller has called CloseSend, the call was given up or fn has returned; it may be
+// left and ranged over again, by one goroutine at a time. It sends with send, which
+// behaves as emit of [DefineStream]. A value that can't be decoded ends the input, and
+// the session with a [*CodecError]. The session ends when fn returns, with fn's error
+// if there is one. It is run again as a stream is (see [Stream.All]): where its options
+// allow that, and only until a value has passed, in either direction.
 func DefineSession[Init, In, Out any](name string, fn func(ctx context.Context, init Init, recv iter.Seq[In], send func(Out) error) error,
 	opts ...Option,
 ) *Session[Init, In, Out] {
@@ -102,7 +105,8 @@ func (c *Conversation[In, Out]) CloseSend() { c.conduit.End() }
 
 // Recv returns the next value that the task has sent. It blocks until there is one.
 // Behind the last the error is io.EOF when the task has returned, else the session's.
-// ctx bounds this wait only: when it ends first the error matches [ErrNotDone].
+// ctx bounds this wait only: when it ends first the error matches [ErrNotDone]. A value
+// that can't be decoded is a [*CodecError] and costs no other.
 func (c *Conversation[In, Out]) Recv(ctx context.Context) (Out, error) {
 	value, err := c.conduit.Next(ctx)
 	if err != nil {
@@ -130,7 +134,8 @@ func (c *Conversation[In, Out]) All(ctx context.Context) iter.Seq2[Out, error] {
 
 // Close ends the session if it has not ended: its task's context ends, and its process
 // is killed when it goes on all the same. It does not wait for that. The error is the
-// session's; nil if it had none, or if Close has ended it.
+// session's; nil if it had none, or if Close has ended it. Further calls return the
+// same.
 func (c *Conversation[In, Out]) Close() error {
 	c.closed.Do(func() { c.byClose = c.call.Cancel() })
 	if c.byClose {
@@ -157,7 +162,7 @@ func (s *Session[Init, In, Out]) Describe() TaskInfo {
 
 // Run refuses: a session is run by RunStream.
 func (s *Session[Init, In, Out]) Run(_ context.Context, _ string, _, out []byte) ([]byte, error) {
-	return out, s.spec.calledAs(KindFunction)
+	return out, KindError(s.spec.name, KindFunction, KindSession)
 }
 
 // RunStream runs the function; see [StreamTask]. Only workers call it.
@@ -173,23 +178,37 @@ func (s *Session[Init, In, Out]) RunStream(ctx context.Context, codec string, in
 	if err != nil {
 		return err
 	}
-	var broken error // a value that could not be decoded
-	recv := func(yield func(In) bool) {
-		for broken == nil {
-			value, more := port.Next()
-			if !more {
-				return
-			}
-			var v In
-			if v, broken = decode[In](spec, "decode a received value", value); broken != nil || !yield(v) {
-				return
-			}
-		}
-	}
+	input := receiver[In]{spec: spec, port: port}
 	out := emitter[Out]{spec: spec, port: port}
-	err = out.outcome(s.fn(ctx, init, recv, out.emit))
-	if broken != nil {
-		return broken
+	defer out.close()
+	err = out.outcome(s.fn(ctx, init, input.recv, out.emit))
+	if broken := input.broken.Load(); broken != nil {
+		return *broken
 	}
 	return err
+}
+
+// receiver receives a session's values. It may still wait for one on a goroutine of
+// its own when the function has returned.
+type receiver[In any] struct {
+	spec   *spec
+	port   Port
+	broken atomic.Pointer[error] // a value that could not be decoded
+}
+
+func (r *receiver[In]) recv(yield func(In) bool) {
+	for r.broken.Load() == nil {
+		value, more := r.port.Next()
+		if !more {
+			return
+		}
+		v, err := decode[In](r.spec, "decode a received value", value)
+		if err != nil {
+			r.broken.Store(&err)
+			return
+		}
+		if !yield(v) {
+			return
+		}
+	}
 }

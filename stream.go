@@ -27,10 +27,10 @@ type Stream[In, Out any] struct {
 // while the reader is a window behind (see [Window]), so that a slow reader slows
 // nobody else. Small values share messages; the first one, and any that comes after
 // a pause, is sent at once, and others wait for company for a millisecond at most
-// unless fn keeps its processor busy. emit may be called by several goroutines. Its
-// error says that the reader has left or the call was given up, or that the value
-// can't be encoded or is too large; fn should return then. The stream ends when fn
-// returns, with fn's error if there is one.
+// unless fn keeps its processor busy. emit may be called by several goroutines; when
+// fn has returned it only refuses. Its error says that the reader has left or the call
+// was given up, or that the value can't be encoded or is too large; fn should return
+// then. The stream ends when fn returns, with fn's error if there is one.
 func DefineStream[In, Out any](name string, fn func(ctx context.Context, in In, emit func(Out) error) error, opts ...Option) *Stream[In, Out] {
 	if fn == nil {
 		panic(fmt.Sprintf("procpool: DefineStream(%q): the function is nil", name))
@@ -72,28 +72,35 @@ func (s *Stream[In, Out]) With(opts ...Option) *Stream[In, Out] {
 // spends waiting for its reader.
 func (s *Stream[In, Out]) All(ctx context.Context, ex Executor, in In, opts ...Option) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
-		var zero Out
 		c, err := startCall(ctx, ex, s.spec.with(opts), in)
 		if err != nil {
+			var zero Out
 			yield(zero, err)
 			return
 		}
-		defer c.Cancel()
-		for {
-			value, err := c.Conduit().Next(ctx)
-			switch {
-			case err == io.EOF: //nolint:errorlint // Next returns it bare
-				return
-			case ctx.Err() != nil && !c.Finished():
-				err = CancelError(ctx, c) // the executor is about to say so
-			}
-			var out Out
-			if err == nil {
-				out, err = decodeValue[Out](c.spec, value)
-			}
-			if !yield(out, err) || err != nil {
-				return
-			}
+		yieldValues(ctx, c, yield)
+	}
+}
+
+// yieldValues yields the values that a call sends, and its error. It gives the call up
+// when the reader has left.
+func yieldValues[Out any](ctx context.Context, c *Call, yield func(Out, error) bool) {
+	defer c.Cancel()
+	d := c.Conduit()
+	for {
+		value, inTime, err := d.next(ctx)
+		if !inTime {
+			err = CancelError(ctx, c) // the executor is about to say so
+		}
+		if err == io.EOF { //nolint:errorlint // next returns it bare
+			return
+		}
+		var out Out
+		if err == nil {
+			out, err = decodeValue[Out](c.spec, value)
+		}
+		if !yield(out, err) || err != nil {
+			return
 		}
 	}
 }
@@ -130,12 +137,7 @@ func (s *Stream[In, Out]) Describe() TaskInfo {
 
 // Run refuses: a stream is run by RunStream.
 func (s *Stream[In, Out]) Run(_ context.Context, _ string, _, out []byte) ([]byte, error) {
-	return out, s.spec.calledAs(KindFunction)
-}
-
-// calledAs is the error of a task that is called as what it is not.
-func (s *spec) calledAs(kind Kind) error {
-	return fmt.Errorf("%w %q that is a %v: it is a %v here, so both sides do not mean the same task", ErrUnknownTask, s.name, kind, s.kind)
+	return out, KindError(s.spec.name, KindFunction, KindStream)
 }
 
 // RunStream runs the function; see [StreamTask]. Only workers call it.
@@ -152,6 +154,7 @@ func (s *Stream[In, Out]) RunStream(ctx context.Context, codec string, in []byte
 		return err
 	}
 	out := emitter[Out]{spec: spec, port: port}
+	defer out.close()
 	return out.outcome(s.fn(ctx, arg, out.emit))
 }
 
@@ -161,24 +164,38 @@ type emitter[Out any] struct {
 	port Port
 
 	mu     sync.Mutex
-	failed error // the value that could not be sent
+	over   bool  // the function has returned, and the port is no longer its own
+	failed error // the value that could not be sent, for its own fault
 }
 
 func (e *emitter[Out]) emit(v Out) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.over {
+		return fmt.Errorf("procpool: task %q has returned and sends no more values", e.spec.name)
+	}
 	value, err := appendValue(e.spec, "encode a value", e.port.Room(), v)
+	bad := err != nil
 	if err == nil {
 		err = e.port.Emit(value)
+		bad = errors.Is(err, ErrTooLarge)
 	}
-	if err != nil && e.failed == nil {
+	if bad && e.failed == nil {
 		e.failed = err
 	}
 	return err
 }
 
+// close ends the sending, however the function has ended. A value that another
+// goroutine is sending goes first.
+func (e *emitter[Out]) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.over = true
+}
+
 // outcome returns what the call ends with when its function has returned err. Where
-// that is a refusal to send a value, the caller gets it as what it is and not as an
+// that says that a value can't be sent, the caller gets it as what it is and not as an
 // error of the task.
 func (e *emitter[Out]) outcome(err error) error {
 	e.mu.Lock()
@@ -186,7 +203,7 @@ func (e *emitter[Out]) outcome(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case e.failed != nil && errors.Is(err, e.failed):
+	case e.failed != nil && errorIs(err, e.failed):
 		return e.failed
 	}
 	return e.spec.taskError(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 )
 
 // Host is what a running task can ask of the executor that runs it. Executors and
@@ -13,9 +14,11 @@ import (
 // [ExecutorFrom], [Report] and [Logger]. Its methods may be called from any
 // goroutine, also after the call has ended, when they do nothing or refuse.
 type Host interface {
-	// Executor takes the calls that the task makes.
+	// Executor takes the calls that the task makes. It gives up those that have
+	// not ended when the attempt ends.
 	Executor() Executor
-	// Report tells how far the call has come. It does not block.
+	// Report tells how far the call has come. It does not block. fraction is from
+	// 0 to 1, text is valid UTF-8 of 64 KiB at most.
 	Report(fraction float64, text string)
 	// LogHandler takes the task's log records.
 	LogHandler() slog.Handler
@@ -78,8 +81,14 @@ func Report(ctx context.Context, fraction float64, text string) {
 	if math.IsNaN(fraction) {
 		fraction = 0
 	}
-	h.Report(min(max(fraction, 0), 1), text)
+	if len(text) > maxReport {
+		text = text[:maxReport]
+	}
+	h.Report(min(max(fraction, 0), 1), strings.ToValidUTF8(text, ""))
 }
+
+// maxReport bounds the text of a report in bytes.
+const maxReport = 64 << 10
 
 // Logger returns a logger for the running task to which ctx belongs: what it logs
 // goes to the pool's logger in the host, with the task's name, the worker, and the

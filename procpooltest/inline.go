@@ -1,7 +1,6 @@
 package procpooltest
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,34 +11,41 @@ import (
 	"github.com/procpool/procpool"
 )
 
-// concurrency is how many calls an Inline executor runs at once, the same on
-// every machine, so that a test behaves the same.
-const concurrency = 8
+const (
+	// concurrency is how many calls an Inline executor runs at once, the same on
+	// every machine, so that a test behaves the same.
+	concurrency = 8
+	// nestingDepth is how deeply calls may be nested.
+	nestingDepth = 1000
+)
 
 // Inline returns an executor that runs the tasks in this process, each call on a
 // goroutine of its own, at most 8 at a time; the others wait, without bound, by
 // priority and then in the order they came. A call that is made by a running task
-// starts at once.
+// starts at once, and so does a session that would have a process of its own.
 //
-// It keeps the contract of a pool as far as a process can: arguments and results
-// pass through the codec, a task sees the metadata, the deadline and the attempt
-// of its call but no value of its caller's context, its context ends with the
-// caller's, with Future.Cancel or with the call's Timeout, and a panic or
-// runtime.Goexit in it is a *procpool.PanicError. Calls that may be run again are,
+// It keeps the contract of a pool as far as a process can: arguments, results and the
+// values of streams and sessions pass through the codec, a task sees the metadata, the
+// deadline and the attempt of its call but no value of its caller's context, its
+// context ends with the caller's, with Future.Cancel or with the call's Timeout, and a
+// panic or runtime.Goexit in it is a *procpool.PanicError. Who sends values waits for
+// who takes them as in a pool (see procpool.Window). Calls that may be run again are,
 // after timeouts and task failures where RetryOn says so; the calls of one key run
-// one at a time in their order.
+// one at a time in their order. To a running task procpool.ExecutorFrom gives this
+// executor, where calls may be nested 1000 deep; procpool.Logger writes to
+// slog.Default.
 //
 // What it can't do is stop a task that does not heed its context: its future is
 // resolved in time, yet it keeps its place among the 8, and its key, until it
 // returns, and only then is it run again. Nor can it outlive os.Exit, a fatal
 // error of the runtime, or a panic in a goroutine that a task started, so nothing
 // is run again after a crash. All keys share one memory, and a call that is made by
-// a running task does not wait for its key.
+// a running task does not wait for its key. No payload is too large.
 //
 // Inline panics when two tasks have the same name, a task is nil, or a handle was
-// made by procpool.Remote.
+// made by procpool.Remote, RemoteStream or RemoteSession.
 func Inline(tasks ...procpool.Task) procpool.Executor {
-	ex := &inline{tasks: make(map[string]procpool.Task, len(tasks)), keys: make(map[string][]*inlineCall)}
+	ex := &inline{tasks: make(map[string]served, len(tasks)), keys: make(map[string][]*inlineCall)}
 	for _, t := range tasks {
 		if t == nil {
 			panic("procpool: procpooltest.Inline: a task is nil")
@@ -48,17 +54,17 @@ func Inline(tasks ...procpool.Task) procpool.Executor {
 		if handle, ok := t.(interface{ Local() bool }); ok && !handle.Local() {
 			panic(fmt.Sprintf("procpool: procpooltest.Inline: task %q is a Remote handle, which has no function to run", name))
 		}
-		if ex.tasks[name] != nil {
+		if ex.tasks[name].Task != nil {
 			panic(fmt.Sprintf("procpool: procpooltest.Inline: two tasks have the name %q", name))
 		}
-		ex.tasks[name] = t
+		ex.tasks[name] = served{t, t.Describe().Kind}
 	}
 	return ex
 }
 
 // inline is the executor that Inline returns.
 type inline struct {
-	tasks map[string]procpool.Task
+	tasks map[string]served
 
 	mu      sync.Mutex
 	running int
@@ -67,64 +73,76 @@ type inline struct {
 	keys    map[string][]*inlineCall // for each key in use, those that wait for its turn
 }
 
-// inlineCall is a call in the hands of an inline executor.
-type inlineCall struct {
-	ex       *inline
-	call     *procpool.Call
-	task     procpool.Task
-	ctx      context.Context //nolint:containedctx // the task's own, made before the task starts
-	cancel   context.CancelFunc
-	unwatch  func() bool
-	number   int
-	nested   bool
-	enqueued time.Time
-	waited   time.Duration // for the first attempt
-	failures int
-
-	mu      sync.Mutex
-	started bool
+// served is a task, and how it is called.
+type served struct {
+	procpool.Task
+	kind procpool.Kind
 }
-
-// insideKey marks the contexts of an executor's running tasks.
-type insideKey struct{}
 
 // Enqueue implements procpool.Executor. It does not block.
 func (ex *inline) Enqueue(ctx context.Context, first *procpool.Call, n int) {
+	parent, ok := ctx.Value(procpool.HostKey()).(*attempt)
+	if ok && parent.r.ex != ex {
+		parent = nil // another executor's
+	}
+	ex.enqueueAll(ctx, first, n, parent)
+}
+
+func (ex *inline) enqueueAll(ctx context.Context, first *procpool.Call, n int, parent *attempt) {
 	for c := first; n > 0; n-- {
 		next := c.Slot.Next
 		c.Slot.Next = nil
-		ex.enqueue(ctx, c)
+		if err := ex.refuse(c, parent); err != nil {
+			c.Finish(nil, err)
+		} else {
+			ex.enqueue(ctx, c, parent)
+		}
 		c = next
 	}
 }
 
-func (ex *inline) enqueue(ctx context.Context, c *procpool.Call) {
-	task := ex.tasks[c.Task()]
-	if task == nil {
-		c.Finish(nil, procpool.UnknownTaskError(c, slices.Collect(maps.Keys(ex.tasks)), "pass it to procpooltest.Inline"))
-		return
+// refuse returns why a call that parent makes, nil for none, can't be run.
+func (ex *inline) refuse(c *procpool.Call, parent *attempt) error {
+	task, known := ex.tasks[c.Task()]
+	switch {
+	case !known:
+		return procpool.UnknownTaskError(c, slices.Collect(maps.Keys(ex.tasks)), "pass it to procpooltest.Inline")
+	case task.kind != c.Kind():
+		return procpool.KindError(c.Task(), c.Kind(), task.kind)
+	case parent == nil:
+		return nil
+	case parent.ctx.Err() != nil:
+		return procpool.CancelError(parent.ctx, c)
+	case parent.r.depth >= nestingDepth:
+		return procpool.NestingError(c.Task(), fmt.Sprintf("it would be nested more than %d deep", nestingDepth))
 	}
-	r := &inlineCall{ex: ex, call: c, task: task, enqueued: time.Now(), nested: ctx.Value(insideKey{}) == ex}
+	return nil
+}
+
+func (ex *inline) enqueue(ctx context.Context, c *procpool.Call, parent *attempt) {
+	r := &inlineCall{ex: ex, call: c, task: ex.tasks[c.Task()].Task, parent: parent, enqueued: time.Now()}
+	r.placeless = parent != nil || c.Dedicated()
 	// Only what crosses to a worker reaches the task, so its context is not
 	// derived from the caller's.
-	inside := context.WithValue(context.Background(), insideKey{}, ex)
-	inside = procpool.WithMetadata(inside, maps.Clone(c.Metadata()))
+	inside := procpool.WithMetadata(context.Background(), maps.Clone(c.Metadata()))
 	if deadline, ok := c.Deadline(); ok {
 		r.ctx, r.cancel = context.WithDeadline(inside, deadline)
 	} else {
 		r.ctx, r.cancel = context.WithCancel(inside)
 	}
-	c.Hold(r)
-	r.unwatch = context.AfterFunc(ctx, func() {
-		if c.Finish(nil, procpool.CancelError(ctx, c)) {
-			r.CancelCall(c)
-		}
-	})
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	ex.came++
 	r.number = ex.came
-	if key := c.Key(); key != "" && !r.nested {
+	c.Slot.Stamp = int64(r.number)
+	c.Hold(r)
+	if parent != nil {
+		r.depth = parent.r.depth + 1
+		parent.clock.wait()
+		r.leave = context.AfterFunc(parent.ctx, func() { r.giveUp(parent.ctx) })
+	}
+	r.unwatch = context.AfterFunc(ctx, func() { r.giveUp(ctx) })
+	if key := c.Key(); key != "" && !r.placeless {
 		behind, busy := ex.keys[key]
 		if busy {
 			ex.keys[key] = append(behind, r)
@@ -133,112 +151,4 @@ func (ex *inline) enqueue(ctx context.Context, c *procpool.Call) {
 		ex.keys[key] = nil
 	}
 	ex.placeLocked(r)
-}
-
-// placeLocked starts r, or has it wait for a place in its order.
-func (ex *inline) placeLocked(r *inlineCall) {
-	if r.nested {
-		go r.run()
-		return
-	}
-	if ex.running < concurrency {
-		ex.running++
-		go r.run()
-		return
-	}
-	i, _ := slices.BinarySearchFunc(ex.waiting, r, func(a, b *inlineCall) int {
-		return cmp.Or(cmp.Compare(b.call.Priority(), a.call.Priority()), cmp.Compare(a.number, b.number))
-	})
-	ex.waiting = slices.Insert(ex.waiting, i, r)
-}
-
-// leaveLocked says that r has left its place, and gives the place to the next.
-func (ex *inline) leaveLocked(r *inlineCall) {
-	if r.nested {
-		return
-	}
-	if len(ex.waiting) == 0 {
-		ex.running--
-		return
-	}
-	next := ex.waiting[0]
-	ex.waiting[0] = nil
-	ex.waiting = ex.waiting[1:]
-	go next.run()
-}
-
-// over says that nothing of r will run any more.
-func (ex *inline) over(r *inlineCall) {
-	r.unwatch()
-	r.cancel()
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
-	if key := r.call.Key(); key != "" && !r.nested {
-		if behind := ex.keys[key]; len(behind) > 0 {
-			ex.keys[key] = behind[1:]
-			ex.placeLocked(behind[0])
-		} else {
-			delete(ex.keys, key)
-		}
-	}
-	ex.leaveLocked(r)
-}
-
-// again gives up r's place, and places it anew after a wait.
-func (ex *inline) again(r *inlineCall, wait time.Duration) {
-	ex.mu.Lock()
-	ex.leaveLocked(r)
-	ex.mu.Unlock()
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.ctx.Done():
-	}
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
-	ex.placeLocked(r) // given up or not: run ends it
-}
-
-// CancelCall implements procpool.Holder.
-func (r *inlineCall) CancelCall(*procpool.Call) { r.cancel() }
-
-// InspectCall implements procpool.Holder.
-func (r *inlineCall) InspectCall(c *procpool.Call) procpool.CallInfo {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.started {
-		return c.Record(procpool.Started)
-	}
-	info := c.Record(procpool.Queued)
-	info.Wait = time.Since(r.enqueued)
-	return info
-}
-
-// start reports false when the call was given up meanwhile: it must not run.
-func (r *inlineCall) start() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failures > 0 && r.ctx.Err() != nil && r.unwatch() {
-		r.call.Finish(nil, procpool.CancelError(r.ctx, r.call)) // in place of what would have
-		return false
-	}
-	if r.call.Finished() || r.failures > 0 && r.ctx.Err() != nil {
-		return false
-	}
-	r.started = true
-	if r.failures == 0 {
-		r.waited = time.Since(r.enqueued)
-	}
-	r.call.Note(0, 0, r.failures+1, r.waited)
-	return true
-}
-
-// failed says that an attempt is over and another is to follow.
-func (r *inlineCall) failed(ran time.Duration, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.started = false
-	r.failures++
-	r.call.NoteFailed(procpool.Attempt{Run: ran, Err: err})
 }
