@@ -288,7 +288,7 @@ func (w *Worker) takeRelayedValue(v *streamValue) error {
 }
 
 // takeRelayedCredit takes credit for what comes of a call that a task has made.
-func (w *Worker) takeRelayedCredit(c *credit) {
+func (w *Worker) takeRelayedCredit(c credit) {
 	if r := w.relays.get(c.hostCall); r != nil && r.far != nil {
 		r.far.gave(c.values, c.bytes)
 	}

@@ -54,19 +54,7 @@ func (w *Worker) takeBeside(batch *replyBatch) error {
 	if err := w.takeSide(batch.side); err != nil {
 		return err
 	}
-	for i := range batch.values {
-		if v := &batch.values[i]; v.hostCall != 0 {
-			if err := w.takeRelayedValue(v); err != nil {
-				return err
-			}
-		}
-	}
-	for i := range batch.credits {
-		if c := &batch.credits[i]; c.hostCall != 0 {
-			w.takeRelayedCredit(c)
-		}
-	}
-	return nil
+	return w.takeValues(batch)
 }
 
 func (w *Worker) takeProgress(body []byte) error {

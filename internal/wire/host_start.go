@@ -239,7 +239,7 @@ func widen(conn *net.UnixConn) { _ = conn.SetWriteBuffer(socketBuffer) }
 // greet says Hello and opens the streams.
 func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient) (*Worker, error) {
 	capabilities, level := l.o.capabilities()
-	capabilities = append(capabilities, capabilityPack)
+	capabilities = append(capabilities, capabilityPack, capabilityStream, capabilitySession)
 	if l.recorder != nil {
 		capabilities = append(capabilities, capabilityRecorder, capabilityFence, capabilityJournal)
 	}
@@ -258,7 +258,7 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 		return nil, err
 	}
 	w.box = newPostBox(w.sendPosted, w.Kill)
-	w.request.function, w.request.firstCodec = w.functionOf, w.firstCodec
+	w.request.function, w.request.firstCodec, w.request.runs = w.functionOf, w.firstCodec, w.runs
 	w.hello.Recorder = w.hello.Recorder && w.recorder != nil
 	w.sent, w.answered = make([]atomic.Uint64, w.hello.Lanes), make([]uint64, w.hello.Lanes)
 	var streamCtx context.Context
@@ -297,7 +297,8 @@ func readHello(r *workerv1.HelloResponse, lanes int) (Hello, map[string]uint32, 
 		}
 		functions[t.GetName()] = uint32(i)
 		h.Tasks = append(h.Tasks, procpool.TaskInfo{
-			Name: t.GetName(), In: t.GetInput(), Out: t.GetOutput(), Codecs: slices.Clone(t.GetCodecs()),
+			Name: t.GetName(), Kind: kindFromWire(t.GetKind()), In: t.GetInput(), Out: t.GetOutput(), Receives: t.GetReceives(),
+			Codecs: slices.Clone(t.GetCodecs()),
 		})
 	}
 	return h, functions, nil

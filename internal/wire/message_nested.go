@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"math"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -187,11 +186,7 @@ func (h *hostCall) parse(data []byte) error {
 			}
 			r.Metadata[validText(key)] = validText(value)
 		case tagHostCallKind:
-			kind, ok := kindOffWire(workerv1.TaskKind(min(f.number, math.MaxInt32)))
-			if !ok {
-				return errors.New("a task makes a call of a kind that there is not")
-			}
-			r.Kind = kind
+			r.Kind = kindFromWire(workerv1.TaskKind(min(f.number, math.MaxInt32)))
 		case tagHostCallKey:
 			r.Key = f.name()
 		case tagHostCallPriority:
@@ -218,24 +213,6 @@ func (h *hostCall) parse(data []byte) error {
 	}
 	r.Payload = payload
 	return nil
-}
-
-// kinds are the kinds of tasks as they are named on the wire.
-var kinds = [...]workerv1.TaskKind{
-	procpool.KindFunction: workerv1.TaskKind_TASK_KIND_FUNCTION,
-	procpool.KindStream:   workerv1.TaskKind_TASK_KIND_STREAM,
-	procpool.KindSession:  workerv1.TaskKind_TASK_KIND_SESSION,
-}
-
-func kindOnWire(k procpool.Kind) workerv1.TaskKind { return kinds[k] }
-
-// kindOffWire reports false for a kind that a task of procpool's can't be of.
-func kindOffWire(k workerv1.TaskKind) (procpool.Kind, bool) {
-	if k == workerv1.TaskKind_TASK_KIND_UNSPECIFIED {
-		return procpool.KindFunction, true
-	}
-	i := slices.Index(kinds[:], k)
-	return procpool.Kind(max(i, 0)), i >= 0
 }
 
 // parseHostCancel decodes the fields of a HostCancel.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -21,10 +22,16 @@ type workRequest struct {
 	// firstCodec returns the first codec of the task with that index, which
 	// need not be named. nil means that each call names its codec.
 	firstCodec func(function uint32) string
-	lane       uint32
+	// runs reports whether the worker can run streams or sessions; for a call that
+	// it can't run it is given the number of no task. nil means that it can.
+	runs func(procpool.Kind) bool
+	lane uint32
 	// now is the moment at which deadlines turn into time left.
 	now time.Time
 }
+
+// noFunction is the number of a task that no worker has.
+const noFunction = math.MaxUint32
 
 // taskOverhead bounds what a task takes beside its payload, sizes, codec and
 // metadata: the tags and varints of at most 11 bytes each.
@@ -71,6 +78,10 @@ func (r *workRequest) marshal(pool *bufferPool) mem.BufferSlice {
 
 func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint32, firstCodec string) {
 	payload := c.Payload()
+	isStream := c.Kind() != procpool.KindFunction
+	if isStream && r.runs != nil && !r.runs(c.Kind()) {
+		function, firstCodec = noFunction, ""
+	}
 	dst := append(out.data, tagRequestTasks, 0)
 	at := len(dst) - 1
 	dst = append(dst, tagTaskSeq)
@@ -112,7 +123,7 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 		dst = protowire.AppendString(dst, v)
 		dst = closeLength(dst, entryAt, 0)
 	}
-	if c.Kind() != procpool.KindFunction {
+	if isStream {
 		dst = appendStream(dst, c.Conduit())
 	}
 	// The payload comes last, so that a large one can be a buffer of its own.
