@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 )
 
 // A Pipeline turns a sequence of inputs into a sequence of results in stages, each of
@@ -82,7 +83,7 @@ func newStage[In, Out any](s stageSettings, work stageWork[In, Out], opts []Stag
 // and stops at the first error if one of them does.
 func Join[In, Mid, Out any](first *Pipeline[In, Mid], then *Pipeline[Mid, Out]) *Pipeline[In, Out] {
 	return &Pipeline[In, Out]{
-		stages: append(first.stages[:len(first.stages):len(first.stages)], then.stages...),
+		stages: append(slices.Clip(first.stages), then.stages...),
 		stop:   first.stop || then.stop,
 		start: func(r *pipelineRun, in iter.Seq[flowItem[In]]) iter.Seq[flowItem[Out]] {
 			return then.start(r, first.start(r, in))
