@@ -23,6 +23,8 @@ type order struct {
 	How  string // how it ends; empty: with its answer
 	For  time.Duration
 	Data []byte
+	Kids []int // calls that it makes of its pool
+	Deep int   // how deep those may make calls
 }
 
 type answer struct {
