@@ -30,7 +30,7 @@ func (s *Scheduler) maybeIdleLocked(l *lane) {
 		s.refitLocked(w)
 		return
 	}
-	if l.held > 0 || l.fenced || l.isIdle || s.ended || !w.takes() {
+	if l.held > 0 || l.fenced || l.isIdle || s.ended || !w.takes() || l.index >= len(w.lanes) {
 		return
 	}
 	s.idlesLocked(l)

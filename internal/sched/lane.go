@@ -93,6 +93,7 @@ func (l *lane) put(c *procpool.Call, items int, each time.Duration) {
 	}
 	if l.held == 0 {
 		l.worker.busy++
+		l.worker.use(l)
 	}
 	l.held += items
 	l.worker.held += items

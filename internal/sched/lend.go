@@ -82,7 +82,7 @@ func (s *Scheduler) returnLocked(ln *loan) {
 	ln.waited += time.Duration(s.now() - ln.since)
 	w.waiting--
 	w.seclude()
-	if w.active() > w.slots || w.alone {
+	if (w.active() > w.slots || w.alone) && !s.ended {
 		for _, other := range w.lanes {
 			if other.isAhead && !other.fenced {
 				s.withdrawAheadLocked(other)
@@ -135,6 +135,13 @@ func (w *worker) addLane() *lane {
 	}
 	w.lanes = w.made[:n+1]
 	return w.made[n]
+}
+
+// use takes a lane into use that is going to hold calls.
+func (w *worker) use(l *lane) {
+	if l.index >= len(w.lanes) {
+		w.lanes = w.made[:l.index+1]
+	}
 }
 
 // dropLanes takes lanes out of use that are not needed any more, so that nobody has to

@@ -49,24 +49,17 @@ func (s *Scheduler) admitNestedLocked(c *procpool.Call, p Parent, depth int) (*l
 	if s.ended || s.isDrainedLocked() {
 		return nil, procpool.ErrClosed
 	}
-	why := ""
+	ln, why := s.loanLocked(p)
 	switch {
+	case why != "":
 	case depth > s.cfg.NestingDepth:
 		why = fmt.Sprintf("it would be nested %d calls deep, and Config.NestingDepth is %d", depth, s.cfg.NestingDepth)
 	case s.nested >= s.cfg.NestedCalls:
 		why = fmt.Sprintf("%d nested calls are under way, and Config.NestedCalls is %d", s.nested, s.cfg.NestedCalls)
+	default:
+		return ln, s.unfitLocked(c)
 	}
-	if why != "" {
-		return nil, procpool.NestingError(c.Task(), why)
-	}
-	if err := s.unfitLocked(c); err != nil {
-		return nil, err
-	}
-	ln, why := s.loanLocked(p)
-	if ln == nil {
-		return nil, procpool.NestingError(c.Task(), why)
-	}
-	return ln, nil
+	return nil, procpool.NestingError(c.Task(), why)
 }
 
 // loanLocked returns the loan of a running call, or why it can't have one.
@@ -80,12 +73,11 @@ func (s *Scheduler) loanLocked(p Parent) (ln *loan, why string) {
 		return nil, "the call that makes it has ended"
 	case c.Slot.Mark != markSent || c.Finished():
 		return nil, "the call that makes it was given up"
-	case l.loan != nil && l.loan.seq == p.Seq && l.loan.calls > 0:
-		return l.loan, ""
-	case !l.worker.canLend():
+	}
+	if ln = l.loanFor(p.Seq); ln.calls == 0 && !l.worker.canLend() {
 		return nil, fmt.Sprintf("its worker has %d lanes, and calls that wait for nested ones hold all but the last", l.worker.maxLanes)
 	}
-	return l.loanFor(p.Seq), ""
+	return ln, ""
 }
 
 // runningLocked returns the call that a worker runs, and its lane; nil when it does not
@@ -125,7 +117,7 @@ func (s *Scheduler) Lend(p Parent, task string) (over func(), err error) {
 		return nil, procpool.ErrClosed
 	}
 	ln, why := s.loanLocked(p)
-	if ln == nil {
+	if why != "" {
 		return nil, procpool.NestingError(task, why)
 	}
 	s.lendLocked(ln)

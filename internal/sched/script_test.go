@@ -133,7 +133,7 @@ func (h *host) start() *script { return h.startWith(nil) }
 func (h *host) startWith(change func(*script)) *script {
 	h.t.Helper()
 	l := h.prepare(change)
-	h.Started(l.number, l, sched.Traits{Recorder: l.recorder, Lanes: 1 + len(l.more)})
+	h.Started(l.number, l, sched.Traits{Recorder: l.recorder, Lanes: 1 + len(l.more) - l.extra, MaxLanes: 1 + len(l.more)})
 	h.check()
 	return l
 }
@@ -193,7 +193,8 @@ type script struct {
 	h        *host
 	number   int
 	index    int       // of the lane
-	more     []*script // the other lanes of the worker, if this is its first
+	more     []*script // the other lanes of the worker, if this is its first,
+	extra    int       // how many of them are for lending slots
 	recorder bool
 	ok       bool          // the fence works
 	claim    time.Duration // what Progress says instead of how long the call ran, if not 0

@@ -67,7 +67,8 @@ func (s *Scheduler) alarm(l *lane) {
 }
 
 // overtimeLocked returns the call that the lane runs and its number if it has run
-// longer than it may. If not, it sees to the next look.
+// longer than it may, the time in which it waited not counted. If not, it sees to the
+// next look.
 func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over bool) {
 	l.alarmAt = 0
 	w := l.worker
@@ -93,12 +94,16 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 		if !again {
 			l.seenSeq, l.seenAt = seq, now
 		}
-		ran = min(ran, time.Duration(now-c.Slot.Stamp)-c.Record(procpool.Started).Wait)
+		ran = min(max(ran, 0), time.Duration(now-c.Slot.Stamp)-c.Record(procpool.Started).Wait)
 		switch {
 		case !w.recorder:
 			ran -= l.waited(seq, now)
 		case !l.mayWait(c, seq):
-			ran = max(ran, time.Duration(now-l.seenAt))
+			since := time.Duration(now - l.seenAt)
+			if waits {
+				since -= waitTick // its nested call is on its way here, or it lies
+			}
+			ran = max(ran, since)
 		}
 		if ran >= c.Timeout() {
 			return c, seq, true
