@@ -107,6 +107,12 @@ func (f fakeWorker) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, w
 }
 
 func (f fakeWorker) answer(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse], task *workerv1.Task) error {
+	switch {
+	case strings.HasPrefix(f.behaviour, fakeNested):
+		return f.nest(stream, task)
+	case strings.HasPrefix(f.behaviour, fakeTells):
+		return f.tell(stream, task)
+	}
 	outcome := &workerv1.Outcome{Seq: task.GetSeq(), Lane: task.GetLane(), Result: &workerv1.Outcome_Inline{Inline: task.GetInline()}}
 	switch f.behaviour {
 	case "wrong-lane":

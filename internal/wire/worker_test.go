@@ -235,7 +235,7 @@ var tasks = []procpool.Task{
 	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
 	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt, blocks,
 	asks, asksMany, asksRaw, asksAll, judges, givesUp, leaves, lateAsks, sums, talks, reports, reportsAndWaits, logs, logsMuch,
-	timesAsked, answers, yields, replies,
+	timesAsked, answers, yields, replies, sumsSome,
 }
 
 func busy(d time.Duration) {
