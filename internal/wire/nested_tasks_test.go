@@ -165,7 +165,7 @@ var (
 		_, err := f.Result(context.Background())
 		return judge(err), nil
 	})
-	// leaves makes n calls and returns while they run.
+	// leavesCalls makes n calls and returns while they run.
 	leaves = procpool.Define("leaves", func(ctx context.Context, n int) (int, error) {
 		for i := range n {
 			asked.Submit(context.Background(), procpool.ExecutorFrom(ctx), i)
@@ -261,3 +261,8 @@ var (
 		return times, nil
 	})
 )
+
+var nestingTasks = []procpool.Task{
+	asks, asksMany, asksRaw, asksAll, judges, givesUp, leaves, lateAsks, sums, sumsSome, talks, reports, reportsAndWaits, logs, logsMuch,
+	timesAsked, answers, yields, replies,
+}
