@@ -68,6 +68,9 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 		Sdk: "fake", Language: "none", Revision: 1, Lanes: r.GetLanes(),
 		Tasks: []*workerv1.TaskDescription{{Name: "square", Codecs: []string{"cbor"}}},
 	}
+	if strings.HasPrefix(f.behaviour, streamPrefix) {
+		fakeStreams(h)
+	}
 	switch f.behaviour {
 	case "dies-in-hello":
 		dies()
@@ -107,6 +110,14 @@ func (f fakeWorker) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, w
 }
 
 func (f fakeWorker) answer(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse], task *workerv1.Task) error {
+	switch {
+	case strings.HasPrefix(f.behaviour, fakeNested):
+		return f.nest(stream, task)
+	case strings.HasPrefix(f.behaviour, fakeTells):
+		return f.tell(stream, task)
+	case strings.HasPrefix(f.behaviour, streamPrefix):
+		return f.answerStream(stream, task)
+	}
 	outcome := &workerv1.Outcome{Seq: task.GetSeq(), Lane: task.GetLane(), Result: &workerv1.Outcome_Inline{Inline: task.GetInline()}}
 	switch f.behaviour {
 	case "wrong-lane":

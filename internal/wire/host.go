@@ -317,8 +317,12 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 	w.request.calls = nil // the caller's
 }
 
-// sendPosted sends what the box holds.
+// sendPosted sends what the box holds. A session that is sent a value may have an answer
+// within microseconds.
 func (w *Worker) sendPosted(r *postedRequest) error {
+	if r.holdsValues() {
+		w.SetHot(true)
+	}
 	w.sendMu.Lock()
 	defer w.sendMu.Unlock()
 	return w.work.SendMsg(r)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/mem"
@@ -302,6 +303,11 @@ type postedRequest struct {
 }
 
 func newPostedRequest(batch []posting) *postedRequest { return &postedRequest{batch: batch} }
+
+// holdsValues reports whether there are values among what was posted.
+func (r *postedRequest) holdsValues() bool {
+	return slices.ContainsFunc(r.batch, func(p posting) bool { return p.far != nil && !p.credit })
+}
 
 func (r *postedRequest) marshal(pool *bufferPool) mem.BufferSlice {
 	size := 0

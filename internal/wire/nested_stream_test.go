@@ -3,6 +3,7 @@
 package wire_test
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"testing"
@@ -162,4 +163,78 @@ func TestNestedSessionFails(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	wantText(t, te.Message, `task "talked" failed: enough`)
+}
+
+// startPair starts a worker whose tasks call those of a second one.
+func startPair(t *testing.T) (first, second *testHost) {
+	t.Helper()
+	second = start(t)
+	first, _ = startNested(t, func(c *procpool.Call) {
+		c.Hold(cancels{second})
+		second.Enqueue(context.Background(), c, 1)
+	})
+	return first, second
+}
+
+// cancels has a call that is given up cancelled in its worker.
+type cancels struct{ host *testHost }
+
+func (c cancels) CancelCall(call *procpool.Call) { c.host.worker.Cancel(0, call.Slot.Seq) }
+
+func (cancels) InspectCall(call *procpool.Call) procpool.CallInfo {
+	return call.Record(procpool.Queued)
+}
+
+func TestNestedStreamOfWorker(t *testing.T) {
+	h, _ := startPair(t)
+	for _, n := range []int{0, 1, 10_000} {
+		if got := mustResult(t, sums.Submit(t.Context(), h, n)); got != n*(n-1)/2 {
+			t.Errorf("the sum up to %d is %d", n, got)
+		}
+	}
+}
+
+// Who leaves a stream has its task give up.
+func TestNestedStreamOfWorkerIsLeft(t *testing.T) {
+	h, second := startPair(t)
+	if got := mustResult(t, sumsSome.Submit(t.Context(), h, 3)); got != 3 {
+		t.Errorf("got %d", got)
+	}
+	if !eventually(func() bool { return len(second.openCalls()) == 0 }) {
+		t.Error("the stream goes on")
+	}
+	if got := mustResult(t, sums.Submit(t.Context(), h, 100)); got != 4950 {
+		t.Errorf("the sum is %d", got)
+	}
+}
+
+func TestNestedSessionOfWorker(t *testing.T) {
+	h, _ := startPair(t)
+	const count = 1000
+	got := mustResult(t, talks.Submit(t.Context(), h, count))
+	if len(got) != count+1 || got[count] != count {
+		t.Fatalf("%d values came", len(got))
+	}
+	for i := range count {
+		if got[i] != -i {
+			t.Fatalf("value %d is %d", i, got[i])
+		}
+	}
+}
+
+func TestNestedSessionsWorkerDies(t *testing.T) {
+	h, second := startPair(t)
+	f := talks.Submit(t.Context(), h, 1<<30)
+	second.awaitStarted(1)
+	second.worker.Kill(nil)
+	second.awaitDone()
+	second.mu.Lock()
+	c := second.open[1]
+	second.mu.Unlock()
+	c.Finish(nil, &procpool.CrashError{Task: "talked", Reason: "signal: killed"})
+	_, err := result(t, f)
+	if err == nil {
+		t.Fatal("the session goes on")
+	}
+	wantText(t, err.Error(), `died running "talked"`)
 }

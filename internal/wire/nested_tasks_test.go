@@ -58,6 +58,20 @@ func as[E error](err error) bool {
 	return ok
 }
 
+// sumOf returns the sum of the stream's first values.
+func sumOf(ctx context.Context, of, first int) (sum int, err error) {
+	for v, err := range yielded.All(ctx, procpool.ExecutorFrom(ctx), of, procpool.Window(4)) {
+		if err != nil {
+			return sum, err
+		}
+		sum += v
+		if first--; first == 0 {
+			break
+		}
+	}
+	return sum, nil
+}
+
 func judge(err error) verdict {
 	if err == nil {
 		return verdict{}
@@ -151,7 +165,7 @@ var (
 		_, err := f.Result(context.Background())
 		return judge(err), nil
 	})
-	// leaves makes n calls and returns while they run.
+	// leavesCalls makes n calls and returns while they run.
 	leaves = procpool.Define("leaves", func(ctx context.Context, n int) (int, error) {
 		for i := range n {
 			asked.Submit(context.Background(), procpool.ExecutorFrom(ctx), i)
@@ -174,20 +188,10 @@ var (
 		}()
 		return n, nil
 	})
-	// sums returns the sum of a stream's values, of which it takes n.
-	sums = procpool.Define("sums", func(ctx context.Context, n int) (int, error) {
-		sum := 0
-		for v, err := range yielded.All(ctx, procpool.ExecutorFrom(ctx), n, procpool.Window(4)) {
-			if err != nil {
-				return sum, err
-			}
-			sum += v
-			if n--; n == 0 {
-				break
-			}
-		}
-		return sum, nil
-	})
+	// sums returns the sum of a stream's values, sumsSome that of the first n of a long
+	// one.
+	sums     = procpool.Define("sums", func(ctx context.Context, n int) (int, error) { return sumOf(ctx, n, n) })
+	sumsSome = procpool.Define("sums_some", func(ctx context.Context, n int) (int, error) { return sumOf(ctx, 1<<40, n) })
 	// talks sends a session the numbers up to n and returns what it says.
 	talks = procpool.Define("talks", func(ctx context.Context, n int) ([]int, error) {
 		c := talked.Open(ctx, procpool.ExecutorFrom(ctx), n, procpool.Window(4))
@@ -257,3 +261,8 @@ var (
 		return times, nil
 	})
 )
+
+var nestingTasks = []procpool.Task{
+	asks, asksMany, asksRaw, asksAll, judges, givesUp, leaves, lateAsks, sums, sumsSome, talks, reports, reportsAndWaits, logs, logsMuch,
+	timesAsked, answers, yields, replies,
+}

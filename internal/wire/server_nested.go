@@ -191,6 +191,7 @@ func (n *nestedCall) send() {
 	if d := n.call.Conduit(); d != nil {
 		n.feed = d.Attach(&nestedFar{call: n, key: streamKey{hostCall: id}}, s.maxPayload)
 	}
+	s.expectAnswer()
 	payload := n.call.Payload()
 	head := append(make([]byte, 0, hostCallOverhead+len(n.call.Task())+min(len(payload), ownMemory)), tagResponseCalls, 0)
 	head = appendHostCall(head, id, n.host.key, n.call, time.Now())
