@@ -49,6 +49,8 @@ func newPort(a *attempt) *port {
 func (p *port) open() {
 	if p.a.r.call.Conduit().TakesInput() {
 		p.feed.Credit(p.window, p.windowBytes)
+	} else {
+		p.Send(nil, true)
 	}
 }
 
