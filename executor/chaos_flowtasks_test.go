@@ -92,4 +92,3 @@ func (c course) step(ctx context.Context, i int) error {
 	}
 	return ctx.Err()
 }
-

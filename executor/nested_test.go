@@ -74,8 +74,8 @@ func TestNestedWhileWorkersGo(t *testing.T) {
 	}
 }
 
-// Depth and number of nested calls are bounded.
-func TestNestingLimits(t *testing.T) {
+// Depth of nested calls is bounded.
+func TestNestingDepth(t *testing.T) {
 	pool := newPool(t, executor.Config{NestingDepth: 5})
 	if n, err := dive.Call(t.Context(), pool, 5); n != 5 || err != nil {
 		t.Errorf("%d, %v", n, err)
@@ -85,7 +85,11 @@ func TestNestingLimits(t *testing.T) {
 		t.Error(err)
 	}
 	mustContain(t, err, "NestingDepth", "5")
-	pool = newPool(t, executor.Config{NestedCalls: 3})
+}
+
+// The number of nested calls is bounded.
+func TestNestedCalls(t *testing.T) {
+	pool := newPool(t, executor.Config{NestedCalls: 3})
 	dir := t.TempDir()
 	f := within.Submit(t.Context(), pool, inner{Task: "gates", Arg: dir, N: 10})
 	eventually(t, "two run", func() bool { return exists(filepath.Join(dir, "0.started")) })

@@ -247,9 +247,8 @@ func TestManySessions(t *testing.T) {
 	}
 }
 
-// Shutdown waits for sessions, Close ends them; either ends those that wait for a
-// process.
-func TestSessionAtTheEndOfThePool(t *testing.T) {
+// Shutdown waits for sessions that run, and refuses those that wait for a process.
+func TestSessionAtShutdown(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 1, MaxDedicated: 1})
 	talk := shout.Open(t.Context(), pool, "")
 	if _, err := say(t, talk, "x"); err != nil {
@@ -272,8 +271,12 @@ func TestSessionAtTheEndOfThePool(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	pool = newPool(t, executor.Config{Workers: 1})
-	talk = shout.Open(t.Context(), pool, "")
+}
+
+// Close ends sessions.
+func TestSessionOfClosedPool(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 1})
+	talk := shout.Open(t.Context(), pool, "")
 	if _, err := say(t, talk, "x"); err != nil {
 		t.Fatal(err)
 	}

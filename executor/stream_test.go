@@ -172,8 +172,8 @@ func TestStreamCrashes(t *testing.T) {
 
 // A stream is run again before its first value and not after it. Rule 6.3.
 func TestStreamRunsAgain(t *testing.T) {
+	pool := newPool(t, executor.Config{})
 	for n, runs := range map[int]int{0: 2, 4: 1} {
-		pool := newPool(t, executor.Config{})
 		ledger := filepath.Join(t.TempDir(), "ledger")
 		gate := filepath.Join(t.TempDir(), "gate")
 		in := ending{N: n, How: "once", Ledger: ledger}
@@ -288,8 +288,8 @@ func TestStreamCalledAsWhatItIsNot(t *testing.T) {
 	works(t, pool)
 }
 
-// The pool's end ends streams, and Shutdown lets them finish.
-func TestStreamAtTheEndOfThePool(t *testing.T) {
+// The pool's end ends streams.
+func TestStreamOfClosedPool(t *testing.T) {
 	pool := newPool(t, executor.Config{})
 	next := 0
 	var last error
@@ -310,7 +310,11 @@ func TestStreamAtTheEndOfThePool(t *testing.T) {
 	if _, err := values(t, count.All(t.Context(), pool, 3)); !errors.Is(err, procpool.ErrClosed) {
 		t.Errorf("of a closed pool: %v", err)
 	}
-	pool = newPool(t, executor.Config{})
+}
+
+// Shutdown waits for streams.
+func TestStreamAtShutdown(t *testing.T) {
+	pool := newPool(t, executor.Config{})
 	done := make(chan error, 1)
 	n := 0
 	for _, err := range count.All(t.Context(), pool, 20_000) {
