@@ -76,6 +76,7 @@ func (c *chaos) stream(rng *rand.Rand) *record {
 func (c *chaos) talk(rng *rand.Rand) *record {
 	in, r := c.newCourse(rng)
 	in.N = min(in.N, 300)
+	in.Die = min(in.Die, in.N)
 	opts := []procpool.Option{window(rng)}
 	if rng.IntN(4) == 0 {
 		opts = append(opts, procpool.Shared())

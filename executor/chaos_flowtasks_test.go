@@ -58,7 +58,7 @@ var (
 	chaosNest = procpool.Define("chaos_nest", entered(func(ctx context.Context, o order) error {
 		var kids []*procpool.Future[answer]
 		for i, id := range o.Kids {
-			kid := order{ID: id, For: o.For}
+			kid := order{ID: id, For: o.For, Base: o.Base + procpool.AttemptFrom(ctx) - 1}
 			task := "chaos_nap" // by name, since a variable would refer to itself
 			switch {
 			case i%3 == 1:

@@ -98,7 +98,7 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 		}
 		f, _ := c.Slot.Group.(*function)
 		n := l.room(c, f)
-		if n == 0 {
+		if n == 0 || s.shunsLocked(l.worker, c) {
 			break
 		}
 		key := s.holdKeyLocked(l, c)
@@ -117,6 +117,21 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 	s.notIdleLocked(l)
 	s.noteAheadLocked(l)
 	return true
+}
+
+// shunsLocked reports whether a suspect had better wait for another worker, since calls
+// wait in this one that would die with it. There must be one that may come to be free,
+// or else it might wait for those that wait for it.
+func (s *Scheduler) shunsLocked(w *worker, c *procpool.Call) bool {
+	if w.waiting == 0 || !suspect(c) {
+		return false
+	}
+	for _, other := range s.workers {
+		if other.waiting == 0 && !other.dead && !other.retiring {
+			return true
+		}
+	}
+	return s.starting > 0
 }
 
 // cutLocked makes a call that was taken from the queue ready for a lane that has

@@ -142,7 +142,7 @@ func (s *Scheduler) Check() error {
 				c = o
 			}
 			if l.isIdle && c != nil {
-				if f, _ := c.Slot.Group.(*function); l.room(c, f) > 0 {
+				if f, _ := c.Slot.Group.(*function); l.room(c, f) > 0 && !s.shunsLocked(w, c) {
 					errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait", number, l.index))
 				}
 			}

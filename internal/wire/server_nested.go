@@ -244,8 +244,8 @@ func (n *nestedCall) consider(a procpool.Attempt) {
 		return
 	}
 	var crash *procpool.CrashError
-	if errors.As(a.Err, &crash) && crash.Suspects > 1 && !crash.Finished {
-		c.Slot.Suspect = true
+	if errors.As(a.Err, &crash) && !crash.Finished {
+		c.Slot.Suspect = true // also if it was alone: those who wait for it may be in its process next
 	}
 	c.NoteFailed(a)
 	c.Slot.Attempts++
