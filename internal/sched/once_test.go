@@ -71,7 +71,7 @@ func TestOnceCrashes(t *testing.T) {
 		l = h.start()
 		l.begin("a")
 		l.die()
-		crashOf(t, f)
+		wantError(t, f, procpool.ErrCrashed)
 		pass(time.Hour)
 		if h.pending() != 0 {
 			t.Error("a worker was launched for nothing")
@@ -141,8 +141,8 @@ func TestNumbersFromElsewhere(t *testing.T) {
 				t.Errorf("worker %d was not asked to leave", l.number)
 			}
 			select {
-			case <-over:
-				t.Error("the restart is over")
+			case err := <-over:
+				t.Errorf("the restart is over: %v", err)
 			default:
 			}
 			l.die()
