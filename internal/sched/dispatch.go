@@ -27,6 +27,7 @@ func (s *Scheduler) dispatchLocked() {
 func (s *Scheduler) feedIdleLocked() {
 	for again := true; again; {
 		again = false
+		waiting := s.queue.waiting()
 		var refused []*lane
 		for l := s.idleLaneLocked(); l != nil; l = s.idleLaneLocked() {
 			s.notIdleLocked(l)
@@ -37,6 +38,7 @@ func (s *Scheduler) feedIdleLocked() {
 			again = again || len(refused) > 0 // what they refused may be gone
 			s.pumpLocked(l.worker)
 		}
+		again = again || len(refused) > 0 && s.queue.waiting() != waiting
 		// What waited may have been over already; then an idle lane may take
 		// work from a busy one.
 		taken := s.counters.requeued

@@ -86,6 +86,14 @@ func (s *Scheduler) Keys() int {
 	return len(s.keys)
 }
 
+// LanesOf returns how many lanes of a worker are in use, and how many it has.
+func (s *Scheduler) LanesOf(number int) (used, made int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[number]
+	return len(w.lanes), len(w.made)
+}
+
 // SteerAt returns when the fleet is going to be asked, 0 for not at all.
 func (s *Scheduler) SteerAt() time.Duration {
 	s.mu.Lock()
@@ -143,7 +151,7 @@ func (s *Scheduler) Check() error {
 			}
 			if l.isIdle && c != nil {
 				if f, _ := c.Slot.Group.(*function); l.room(c, f) > 0 && !s.shunsLocked(w, c) {
-					errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait", number, l.index))
+					errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait, the first of them at depth %d (suspect %v, key %q, finished %v)", number, l.index, c.Slot.Depth, suspect(c), c.Key(), c.Finished()))
 				}
 			}
 			if l.isIdle {
@@ -195,7 +203,7 @@ func (s *Scheduler) Check() error {
 	if ahead > 0 && s.overrun == nil && !s.ended {
 		errs = append(errs, errors.New("nobody looks for overruns"))
 	}
-	if counts := s.fleet.counts(); s.began && !s.ended && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 {
+	if counts := s.fleet.counts(); s.began && !s.ended && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 && (!s.cfg.Once || s.queue.count > 0) {
 		errs = append(errs, fmt.Errorf("%d workers are owed and nobody will launch them", counts.owed))
 	}
 	for done, w := range s.watches.byDone {

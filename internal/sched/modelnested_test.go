@@ -83,6 +83,15 @@ func (l *modelLane) nest(it item, cancelled <-chan struct{}) (alive, stopped boo
 	ended := make(chan struct{}, total)
 	var made []*nestedCall
 	for under := 0; len(made) < total || under > 0; {
+		select {
+		case <-cancelled:
+			for _, n := range made {
+				l.m.postCancel(n)
+			}
+			l.waitsFor(it.rec, 0)
+			return true, true
+		default:
+		}
 		if under < at && len(made) < total {
 			n := l.m.w.newNested(l.rng, it.rec, ended)
 			made = append(made, n)
@@ -102,18 +111,14 @@ func (l *modelLane) nest(it item, cancelled <-chan struct{}) (alive, stopped boo
 			if l.rng.IntN(2) == 0 && under == 0 {
 				select {
 				case <-time.After(runTime(l.rng)):
+				case <-cancelled:
 				case <-l.m.dead:
 					return false, false
 				}
 			}
 		case <-impatient:
 			l.m.postCancel(made[l.rng.IntN(len(made))])
-		case <-cancelled:
-			for _, n := range made {
-				l.m.postCancel(n)
-			}
-			l.waitsFor(it.rec, 0)
-			return true, true
+		case <-cancelled: // and so it ends above
 		case <-l.m.dead:
 			return false, false
 		}

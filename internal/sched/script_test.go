@@ -203,6 +203,7 @@ type script struct {
 	mu       sync.Mutex
 	items    []sent
 	waiting  bool   // what Waiting says
+	asked    int    // calls of Progress
 	ghost    uint64 // what Fence and Progress say has started, if not 0
 	onFence  func() // runs as the fence rises
 	answered uint64 // the last that was answered
@@ -302,6 +303,7 @@ func (l *script) Progress(lane int) (started, finished uint64, ran time.Duration
 	l = l.lane(lane)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.asked++
 	if l.claim != 0 {
 		return max(l.started, l.ghost), l.finished, l.claim
 	}
