@@ -165,8 +165,8 @@ var (
 		_, err := f.Result(context.Background())
 		return judge(err), nil
 	})
-	// leavesCalls makes n calls and returns while they run.
-	leaves = procpool.Define("leaves", func(ctx context.Context, n int) (int, error) {
+	// abandons makes n calls and returns while they run.
+	abandons = procpool.Define("abandons", func(ctx context.Context, n int) (int, error) {
 		for i := range n {
 			asked.Submit(context.Background(), procpool.ExecutorFrom(ctx), i)
 		}
@@ -263,6 +263,6 @@ var (
 )
 
 var nestingTasks = []procpool.Task{
-	asks, asksMany, asksRaw, asksAll, judges, givesUp, leaves, lateAsks, sums, sumsSome, talks, reports, reportsAndWaits, logs, logsMuch,
+	asks, asksMany, asksRaw, asksAll, judges, givesUp, abandons, lateAsks, sums, sumsSome, talks, reports, reportsAndWaits, logs, logsMuch,
 	timesAsked, answers, yields, replies,
 }
