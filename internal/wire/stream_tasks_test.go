@@ -150,14 +150,12 @@ var (
 		<-ctx.Done()
 		return ctx.Err()
 	}, procpool.WithCodec(procpool.Raw))
-	// listener receives until there is no more, says on standard output how often, and
-	// returns its context's end.
+	// listener receives until there is no more, then says on standard output what its
+	// context says.
 	listener = procpool.DefineSession("listener", func(ctx context.Context, _ int, recv iter.Seq[int], _ func(int) error) error {
-		n := 0
 		for range recv {
-			n++
 		}
-		fmt.Printf("listener: received %d, %v\n", n, ctx.Err())
+		fmt.Printf("listener: %v\n", ctx.Err())
 		return ctx.Err()
 	})
 	// quits takes n values and returns.
