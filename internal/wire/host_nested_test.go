@@ -300,3 +300,29 @@ func TestNestedRetry(t *testing.T) {
 	}
 	wantText(t, got.Text, "given up after 2 attempts")
 }
+
+// A call waits while one that it has made is open, which does not count as its run
+// time.
+func TestNestedCallerWaits(t *testing.T) {
+	h, n := startNested(t, nil)
+	f := asks.Submit(t.Context(), h, 3)
+	c := n.await(1)
+	if !eventually(func() bool { return h.worker.Waiting(0) }) {
+		t.Fatal("the call that makes another does not wait")
+	}
+	answerEcho(c)
+	mustResult(t, f)
+	if h.worker.Waiting(0) {
+		t.Error("it waits when it has ended")
+	}
+	// What a call leaves open does not have the next one wait.
+	abandons.Submit(t.Context(), h, 3)
+	n.await(4)
+	g := dawdle.Submit(t.Context(), h, 1)
+	h.awaitStarted(3)
+	if h.worker.Waiting(0) {
+		t.Error("the next call waits")
+	}
+	h.worker.Cancel(0, 3)
+	mustResult(t, g)
+}

@@ -195,7 +195,7 @@ var (
 	// talks sends a session the numbers up to n and returns what it says.
 	talks = procpool.Define("talks", func(ctx context.Context, n int) ([]int, error) {
 		c := talked.Open(ctx, procpool.ExecutorFrom(ctx), n, procpool.Window(4))
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		var all []int
 		for i := range n {
 			if err := c.Send(ctx, i); err != nil {
