@@ -56,6 +56,7 @@ func runningCall(t *testing.T, o offers) (*callContext, *captured) {
 	t.Helper()
 	stream := new(captured)
 	s := &server{offers: o, stream: stream, gone: make(chan struct{})}
+	s.conn.Store(new(pollConn))
 	s.recorder = newLocalRecorder(4)
 	t.Cleanup(func() { _ = s.recorder.close() })
 	l := newLane(s, 3)
