@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/mem"
+
+	"github.com/procpool/procpool"
 )
 
 const (
@@ -68,6 +70,8 @@ type far struct {
 	out, outB           int64 // credit that pass has seen, less the values that were sent
 	stopped             bool
 }
+
+var _ procpool.Far = (*far)(nil)
 
 func newPostBox(send func(*postedRequest) error, kill func(error)) *postBox {
 	return &postBox{send: send, kill: kill}

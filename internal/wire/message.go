@@ -91,17 +91,21 @@ func consumeBytes(b []byte) ([]byte, int) {
 	return b[n:end:end], end
 }
 
+// shortElement reads an element of less than 128 bytes, if the next field of a message
+// is one of the list with that tag: its body, and the bytes that it takes, else 0. It
+// is what nearly all fields of nearly all messages are.
+func shortElement(data []byte, list byte) (body []byte, n int) {
+	if len(data) > 1 && data[0] == list && data[1] < 0x80 {
+		if end := 2 + int(data[1]); end <= len(data) {
+			return data[2:end:end], end
+		}
+	}
+	return nil, 0
+}
+
 // nextField reads the next field of a message that is a list of elements: its tag,
 // the n bytes that it takes, and its body if it has one.
 func nextField(data []byte) (tag uint64, body []byte, n int, err error) {
-	if len(data) > 1 && data[0] < 0x80 && data[0]&7 == wireBytes && data[1] < 0x80 {
-		tag = uint64(data[0])
-		end := 2 + int(data[1])
-		if end > len(data) {
-			return tag, nil, 0, errTruncated
-		}
-		return tag, data[2:end:end], end, checkShortTag(tag)
-	}
 	tag, n = consumeVarint(data)
 	if n < 0 {
 		return tag, nil, 0, errTruncated
@@ -118,14 +122,6 @@ func nextField(data []byte) (tag uint64, body []byte, n int, err error) {
 		return tag, nil, 0, errTruncated
 	}
 	return tag, body, n + size, nil
-}
-
-// checkShortTag is checkTag for a field with a body whose tag is one byte.
-func checkShortTag(tag uint64) error {
-	if tag < 1<<3 {
-		return checkTag(tag)
-	}
-	return nil
 }
 
 // checkTag tells whether a field that is not known may have this tag.

@@ -37,7 +37,11 @@ func (b *replyBatch) parsePiece(p *pieces, tag uint64, size int) error {
 		p.pass(size)
 		return nil
 	}
-	if size < ownMemory || tag > tagResponseValues {
+	switch {
+	case size >= ownMemory && tag <= tagResponseValues:
+	case tag == tagResponseOutcomes:
+		return b.parseReply(p.copy(size))
+	default:
 		return b.parseElement(tag, p.copy(size))
 	}
 	if b.full() {

@@ -117,14 +117,23 @@ func decodeReplies(dst []Reply, data []byte) ([]Reply, error) {
 // parse decodes a WorkResponse; what is in it aliases data.
 func (b *replyBatch) parse(data []byte) error {
 	for len(data) > 0 {
-		tag, body, n, err := nextField(data)
-		if err == nil && body != nil && isElement(tag) {
+		var err error
+		tag := uint64(tagResponseOutcomes)
+		body, n := shortElement(data, tagResponseOutcomes)
+		if n == 0 {
+			if tag, body, n, err = nextField(data); err != nil {
+				return err
+			}
+		}
+		data = data[n:]
+		if tag == tagResponseOutcomes {
+			err = b.parseReply(body)
+		} else if body != nil && isElement(tag) {
 			err = b.parseElement(tag, body)
 		}
 		if err != nil {
 			return err
 		}
-		data = data[n:]
 	}
 	return nil
 }
@@ -134,20 +143,26 @@ func isElement(tag uint64) bool {
 	return tag >= tagResponseOutcomes && tag <= tagResponseCancels && tag&7 == wireBytes
 }
 
+func (b *replyBatch) parseReply(body []byte) error {
+	if b.full() {
+		return errTooMany
+	}
+	b.replies = append(b.replies, Reply{})
+	if r := &b.replies[len(b.replies)-1]; !r.parseResult(body) {
+		var err error
+		if *r, err = parseOutcome(body); err != nil {
+			b.replies = b.replies[:len(b.replies)-1]
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *replyBatch) parseElement(tag uint64, body []byte) error {
 	if b.full() {
 		return errTooMany
 	}
 	switch tag {
-	case tagResponseOutcomes:
-		b.replies = append(b.replies, Reply{})
-		if r := &b.replies[len(b.replies)-1]; !r.parseResult(body) {
-			var err error
-			if *r, err = parseOutcome(body); err != nil {
-				b.replies = b.replies[:len(b.replies)-1]
-				return err
-			}
-		}
 	case tagResponseValues:
 		b.values = append(b.values, streamValue{})
 		return b.values[len(b.values)-1].parse(body)

@@ -138,14 +138,23 @@ func (b *taskBatch) ownData() {
 // parse decodes a WorkRequest; what is in it aliases data.
 func (b *taskBatch) parse(data []byte) error {
 	for len(data) > 0 {
-		tag, body, n, err := nextField(data)
-		if err == nil && body != nil && tag <= tagRequestReplies {
+		var err error
+		tag := uint64(tagRequestTasks)
+		body, n := shortElement(data, tagRequestTasks)
+		if n == 0 {
+			if tag, body, n, err = nextField(data); err != nil {
+				return err
+			}
+		}
+		data = data[n:]
+		if tag == tagRequestTasks {
+			err = b.parseTaskElement(body)
+		} else if body != nil {
 			err = b.parseElement(tag, body)
 		}
 		if err != nil {
 			return err
 		}
-		data = data[n:]
 	}
 	// Only now does the memory of the sizes stay where it is.
 	for i := range b.tasks {
@@ -160,17 +169,28 @@ func (b *taskBatch) parse(data []byte) error {
 	return nil
 }
 
+// full reports whether the message holds all the elements that it may.
+func (b *taskBatch) full() bool {
+	return len(b.tasks)+len(b.values)+len(b.credits)+len(b.hostReplies) >= maxElements
+}
+
+func (b *taskBatch) parseTaskElement(body []byte) error {
+	if b.full() {
+		return errTooMany
+	}
+	b.tasks = append(b.tasks, task{})
+	if t := &b.tasks[len(b.tasks)-1]; !b.parsePlain(t, body) {
+		*t = task{}
+		return b.parseTask(t, body)
+	}
+	return nil
+}
+
 func (b *taskBatch) parseElement(tag uint64, body []byte) error {
-	if len(b.tasks)+len(b.values)+len(b.credits)+len(b.hostReplies) >= maxElements {
+	if tag <= tagRequestReplies && b.full() {
 		return errTooMany
 	}
 	switch tag {
-	case tagRequestTasks:
-		b.tasks = append(b.tasks, task{})
-		if t := &b.tasks[len(b.tasks)-1]; !b.parsePlain(t, body) {
-			*t = task{}
-			return b.parseTask(t, body)
-		}
 	case tagRequestValues:
 		b.values = append(b.values, streamValue{})
 		return b.values[len(b.values)-1].parse(body)

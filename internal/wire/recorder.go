@@ -252,7 +252,11 @@ func (s laneState) ran(now, born int64) time.Duration {
 	if s.waiting != 0 {
 		now = min(now, s.waiting)
 	}
-	return time.Duration(max(0, now-max(s.startedAt, born)))
+	from := max(s.startedAt, born)
+	if now <= from {
+		return 0
+	}
+	return time.Duration(now - from)
 }
 
 // progress reads how far a lane has come.

@@ -58,7 +58,7 @@ var (
 	})
 	// chunks yields byte slices of the given sizes.
 	chunks = procpool.DefineStream("chunks", func(_ context.Context, spec []byte, emit func([]byte) error) error {
-		for _, field := range bytes.Fields(spec) {
+		for field := range bytes.FieldsSeq(spec) {
 			size, err := strconv.Atoi(string(field))
 			if err != nil {
 				return err
