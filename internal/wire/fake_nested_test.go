@@ -229,7 +229,7 @@ func TestForeignNestedStrangers(t *testing.T) {
 }
 
 func TestForeignNestedNumbers(t *testing.T) {
-	h, n := startNested(t, echoes, fake(fakeNested+"numbers"))
+	h, n := startNested(t, answerEcho, fake(fakeNested+"numbers"))
 	if got := mustResult(t, square.Submit(t.Context(), h, 1)); got != 0 {
 		t.Errorf("%d calls are refused", got)
 	}

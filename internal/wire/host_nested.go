@@ -264,10 +264,11 @@ func (w *Worker) takeHostCancel(body []byte) error {
 // takeRelayedValue passes a value of a task's on to the session that it has called.
 func (w *Worker) takeRelayedValue(v *streamValue) error {
 	r := w.relays.get(v.hostCall)
-	if r == nil {
-		return nil // it has ended
-	}
 	switch {
+	case w.o.OnNested == nil:
+		return errors.New("the worker sends values to a call of a task's, and there are none")
+	case r == nil:
+		return nil // it has ended
 	case r.call.Kind() != procpool.KindSession:
 		return fmt.Errorf("a task of the worker sends values to task %q, which takes none", r.task)
 	case r.ended:

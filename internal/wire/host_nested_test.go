@@ -72,15 +72,15 @@ func awaitEnd(t testing.TB, c *procpool.Call) {
 	}
 }
 
-// echoes answers a call with its argument.
-func echoes(c *procpool.Call) {
+// answerEcho answers a call with its argument.
+func answerEcho(c *procpool.Call) {
 	c.Note(3, 4711, int(c.Slot.Attempts)+1, time.Second)
 	c.NoteRun(time.Minute)
 	c.Finish(c.Payload(), nil)
 }
 
 func TestNestedCall(t *testing.T) {
-	h, n := startNested(t, echoes)
+	h, n := startNested(t, answerEcho)
 	for i := range 100 {
 		if got := mustResult(t, asks.Submit(t.Context(), h, i)); got != i {
 			t.Fatalf("asked for %d the host says %d", i, got)
@@ -111,7 +111,7 @@ func TestNestedCallRunsInWorker(t *testing.T) {
 }
 
 func TestNestedCallsAtOnce(t *testing.T) {
-	h, _ := startNested(t, echoes)
+	h, _ := startNested(t, answerEcho)
 	const count = 2000
 	if got := mustResult(t, asksMany.Submit(t.Context(), h, count)); got != count*(count-1)/2 {
 		t.Errorf("the sum is %d", got)
@@ -119,7 +119,7 @@ func TestNestedCallsAtOnce(t *testing.T) {
 }
 
 func TestNestedPayloads(t *testing.T) {
-	h, _ := startNested(t, echoes, func(o *wire.Options) { o.MaxPayload = 4 << 20 })
+	h, _ := startNested(t, answerEcho, func(o *wire.Options) { o.MaxPayload = 4 << 20 })
 	for _, size := range []int{0, 1, 127, 128, 16<<10 - 1, 16 << 10, 100 << 10, 1 << 20, 4 << 20} {
 		in := bytes.Repeat([]byte{byte(size), 1, 2}, size/3+1)[:size]
 		if got := mustResult(t, asksRaw.Submit(t.Context(), h, in)); !bytes.Equal(got, in) {
@@ -129,7 +129,7 @@ func TestNestedPayloads(t *testing.T) {
 }
 
 func TestNestedCallIsWhole(t *testing.T) {
-	h, n := startNested(t, echoes)
+	h, n := startNested(t, answerEcho)
 	if got := mustResult(t, asksAll.Submit(t.Context(), h, 5)); got != 5 {
 		t.Errorf("got %d", got)
 	}
@@ -236,7 +236,7 @@ func TestNestedGivenUpByHost(t *testing.T) {
 // for later is refused.
 func TestNestedOutlivesItsCaller(t *testing.T) {
 	h, n := startNested(t, nil)
-	if got := mustResult(t, leaves.Submit(t.Context(), h, 50)); got != 50 {
+	if got := mustResult(t, abandons.Submit(t.Context(), h, 50)); got != 50 {
 		t.Errorf("got %d", got)
 	}
 	n.await(50)
@@ -248,7 +248,7 @@ func TestNestedOutlivesItsCaller(t *testing.T) {
 	if !eventually(func() bool { return h.printed("late: [Canceled]; [ErrNestingLimit]") }) {
 		t.Errorf("the worker printed %v", h.lines)
 	}
-	if n.answer = echoes; mustResult(t, asks.Submit(t.Context(), h, 3)) != 3 {
+	if n.answer = answerEcho; mustResult(t, asks.Submit(t.Context(), h, 3)) != 3 {
 		t.Error("the worker does not go on")
 	}
 }
@@ -299,4 +299,30 @@ func TestNestedRetry(t *testing.T) {
 		t.Errorf("after %d attempts: %+v", len(n.calls)-3, got)
 	}
 	wantText(t, got.Text, "given up after 2 attempts")
+}
+
+// A call waits while one that it has made is open, which does not count as its run
+// time.
+func TestNestedCallerWaits(t *testing.T) {
+	h, n := startNested(t, nil)
+	f := asks.Submit(t.Context(), h, 3)
+	c := n.await(1)
+	if !eventually(func() bool { return h.worker.Waiting(0) }) {
+		t.Fatal("the call that makes another does not wait")
+	}
+	answerEcho(c)
+	mustResult(t, f)
+	if h.worker.Waiting(0) {
+		t.Error("it waits when it has ended")
+	}
+	// What a call leaves open does not have the next one wait.
+	abandons.Submit(t.Context(), h, 3)
+	n.await(4)
+	g := dawdle.Submit(t.Context(), h, 1)
+	h.awaitStarted(3)
+	if h.worker.Waiting(0) {
+		t.Error("the next call waits")
+	}
+	h.worker.Cancel(0, 3)
+	mustResult(t, g)
 }

@@ -42,8 +42,7 @@ func (r *told) onLog(l wire.LogRecord) {
 func startTold(t *testing.T, level slog.Level, change ...func(*wire.Options)) (*testHost, *told) {
 	t.Helper()
 	r := new(told)
-	var h *testHost
-	h = start(t, append([]func(*wire.Options){func(o *wire.Options) {
+	h := start(t, append([]func(*wire.Options){func(o *wire.Options) {
 		o.OnProgress, o.OnLog, o.LogLevel = r.onProgress, r.onLog, &level
 		onReplies := o.OnReplies
 		o.OnReplies = func(replies []wire.Reply) {

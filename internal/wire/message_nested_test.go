@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -108,11 +109,13 @@ func TestHostFailuresCrossTheWire(t *testing.T) {
 					t.Errorf("%+v became %+v", before, c)
 				}
 			}
-			if to, ok := got.(*procpool.TimeoutError); ok && *to != *err.(*procpool.TimeoutError) { //nolint:errorlint // it is bare
-				t.Errorf("%+v became %+v", err, to)
+			if to, ok := errors.AsType[*procpool.TimeoutError](got); ok {
+				if before, _ := errors.AsType[*procpool.TimeoutError](err); *to != *before {
+					t.Errorf("%+v became %+v", before, to)
+				}
 			}
-			if s, ok := got.(*procpool.StartError); ok { //nolint:errorlint // it is bare
-				before := err.(*procpool.StartError) //nolint:errorlint // it is bare
+			if s, ok := errors.AsType[*procpool.StartError](got); ok {
+				before, _ := errors.AsType[*procpool.StartError](err)
 				if s.ExitCode != before.ExitCode || s.Output != before.Output || s.Reason != before.Reason {
 					t.Errorf("%+v became %+v", before, s)
 				}
@@ -295,8 +298,7 @@ func FuzzTelling(f *testing.F) {
 			t.Errorf("read %+v", p)
 		}
 		if logErr == nil {
-			slogLevel(l.level)
-			if len(l.fields) > maxLogFields || len(l.message) > maxFailureText ||
+			if level := slogLevel(l.level); level < slog.LevelDebug || level > slog.LevelError || len(l.fields) > maxLogFields || len(l.message) > maxFailureText ||
 				slices.ContainsFunc(l.fields, func(f logField) bool { return !utf8.ValidString(f.key) || !utf8.ValidString(f.value) }) {
 				t.Errorf("read %+v", l)
 			}

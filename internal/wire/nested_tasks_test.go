@@ -165,8 +165,8 @@ var (
 		_, err := f.Result(context.Background())
 		return judge(err), nil
 	})
-	// leavesCalls makes n calls and returns while they run.
-	leaves = procpool.Define("leaves", func(ctx context.Context, n int) (int, error) {
+	// abandons makes n calls and returns while they run.
+	abandons = procpool.Define("abandons", func(ctx context.Context, n int) (int, error) {
 		for i := range n {
 			asked.Submit(context.Background(), procpool.ExecutorFrom(ctx), i)
 		}
@@ -195,7 +195,7 @@ var (
 	// talks sends a session the numbers up to n and returns what it says.
 	talks = procpool.Define("talks", func(ctx context.Context, n int) ([]int, error) {
 		c := talked.Open(ctx, procpool.ExecutorFrom(ctx), n, procpool.Window(4))
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		var all []int
 		for i := range n {
 			if err := c.Send(ctx, i); err != nil {
@@ -263,6 +263,6 @@ var (
 )
 
 var nestingTasks = []procpool.Task{
-	asks, asksMany, asksRaw, asksAll, judges, givesUp, leaves, lateAsks, sums, sumsSome, talks, reports, reportsAndWaits, logs, logsMuch,
+	asks, asksMany, asksRaw, asksAll, judges, givesUp, abandons, lateAsks, sums, sumsSome, talks, reports, reportsAndWaits, logs, logsMuch,
 	timesAsked, answers, yields, replies,
 }

@@ -70,7 +70,20 @@ func (h *callHost) refusal(ctx context.Context, c *procpool.Call) error {
 		return fmt.Errorf("procpool: the argument of task %q has %d bytes, at most %d are allowed (MaxPayload): %w",
 			c.Task(), size, limit, procpool.ErrTooLarge)
 	}
+	if size := besideArgument(c); size > messageSlack/2 {
+		return fmt.Errorf("procpool: the names, the key and the metadata of a call of task %q have %d bytes, at most %d are allowed: %w",
+			c.Task(), size, messageSlack/2, procpool.ErrTooLarge)
+	}
 	return nil
+}
+
+// besideArgument is how many bytes of text go with a call beside its argument.
+func besideArgument(c *procpool.Call) int {
+	size := len(c.Task()) + len(c.Codec()) + len(c.Key())
+	for k, v := range c.Metadata() {
+		size += len(k) + len(v) + 16
+	}
+	return size
 }
 
 func parentEnded(c *procpool.Call) error {

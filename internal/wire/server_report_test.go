@@ -28,8 +28,11 @@ type captured struct {
 
 func (c *captured) SendMsg(m any) error {
 	response := new(workerv1.WorkResponse)
-	data := m.(*workResponse).marshal(newBufferPool()).Materialize() //nolint:forcetypeassert // nothing else is sent
-	if err := proto.Unmarshal(data, response); err != nil {
+	r, ok := m.(*workResponse)
+	if !ok {
+		return fmt.Errorf("a %T is sent", m)
+	}
+	if err := proto.Unmarshal(r.marshal(newBufferPool()).Materialize(), response); err != nil {
 		return fmt.Errorf("protobuf can't read what is sent: %w", err)
 	}
 	c.mu.Lock()
@@ -53,6 +56,7 @@ func runningCall(t *testing.T, o offers) (*callContext, *captured) {
 	t.Helper()
 	stream := new(captured)
 	s := &server{offers: o, stream: stream, gone: make(chan struct{})}
+	s.conn.Store(new(pollConn))
 	s.recorder = newLocalRecorder(4)
 	t.Cleanup(func() { _ = s.recorder.close() })
 	l := newLane(s, 3)
@@ -161,10 +165,12 @@ func nest(l *workerv1.Log) map[string]any {
 		at := result
 		groups := strings.Split(key, ".")
 		for _, g := range groups[:len(groups)-1] {
-			if at[g] == nil {
-				at[g] = make(map[string]any)
+			group, ok := at[g].(map[string]any)
+			if !ok {
+				group = make(map[string]any)
+				at[g] = group
 			}
-			at = at[g].(map[string]any) //nolint:forcetypeassert // a group is none of the values
+			at = group
 		}
 		at[groups[len(groups)-1]] = value
 	}
