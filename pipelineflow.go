@@ -175,7 +175,12 @@ func (s *stage[In, Out]) begin(in flowItem[In]) (iter.Seq[flowItem[Out]], bool) 
 	if !hand(s.run, s.busy, struct{}{}) {
 		return nil, false
 	}
-	results := s.work.begin(s.run, s.ex, in.value, func() { <-s.busy })
+	results := s.work.begin(s.run, s.ex, in.value, func(err error) {
+		<-s.busy
+		if err != nil && s.run.strict {
+			s.run.failing.Store(true) // long before it is read, maybe
+		}
+	})
 	return func(yield func(flowItem[Out]) bool) {
 		for value, err := range results {
 			out := flowItem[Out]{index: in.index, value: value}
@@ -195,11 +200,14 @@ func (s *stage[In, Out]) begin(in flowItem[In]) (iter.Seq[flowItem[Out]], bool) 
 
 // fail makes item one that has failed.
 func (s *stage[In, Out]) fail(item *flowItem[Out], err error) {
-	if err != errStagePanicked { //nolint:errorlint // it never leaves the run
-		item.ends = !s.local && endsMap(err)
-		err = &StageError{Stage: s.number, Name: s.name, Input: item.index, Err: err}
+	_, cancelled := errors.AsType[*cancelError](err)
+	item.err, item.ends = err, !s.local && endsMap(err)
+	switch {
+	case err == errStagePanicked: //nolint:errorlint // it never leaves the run
+	case item.ends && cancelled: // the context has ended, or is about to
+	default:
+		item.err = &StageError{Stage: s.number, Name: s.name, Input: item.index, Err: err}
 	}
-	item.err = err
 	if item.ends || s.run.strict {
 		s.run.failing.Store(true)
 	}
@@ -231,6 +239,10 @@ func (s *stage[In, Out]) readOrdered(yield func(flowItem[Out]) bool) {
 // feedMixed is feed with a goroutine for each input, which passes on what comes of it.
 func (s *stage[In, Out]) feedMixed(in iter.Seq[flowItem[In]]) {
 	var passing sync.WaitGroup
+	defer func() { // also after runtime.Goexit
+		passing.Wait()
+		close(s.mixed)
+	}()
 	s.feed(in, func(results iter.Seq[flowItem[Out]]) {
 		passing.Add(1)
 		s.run.wg.Go(func() {
@@ -243,8 +255,6 @@ func (s *stage[In, Out]) feedMixed(in iter.Seq[flowItem[In]]) {
 			<-s.room
 		})
 	})
-	passing.Wait()
-	close(s.mixed)
 }
 
 // readMixed yields what came of the inputs as it is there.

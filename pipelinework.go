@@ -9,20 +9,22 @@ import (
 type stageWork[In, Out any] struct {
 	// begin begins with the work on an input, of which a call is made of ex, and
 	// returns what comes of it, for one reader. done is called, maybe with locks
-	// held, when the work is no longer in flight.
-	begin func(r *pipelineRun, ex Executor, in In, done func()) iter.Seq2[Out, error]
+	// held, when the work is no longer in flight, with what it failed with if that is
+	// known.
+	begin func(r *pipelineRun, ex Executor, in In, done func(error)) iter.Seq2[Out, error]
 	many  bool // it yields any number of results
 }
 
-// whenDone has done called when the call has its outcome.
-func (c *Call) whenDone(done func()) {
-	if !c.addWaiter(&waiter{relay: done}) {
-		done()
+// whenDone has done called with the call's error, or nil, when there is an outcome.
+func (c *Call) whenDone(done func(error)) {
+	w := &waiter{relay: func() { done(c.err) }}
+	if !c.addWaiter(w) {
+		w.relay()
 	}
 }
 
 func (f *Func[In, Out]) stageWork() stageWork[In, Out] {
-	return stageWork[In, Out]{begin: func(r *pipelineRun, ex Executor, in In, done func()) iter.Seq2[Out, error] {
+	return stageWork[In, Out]{begin: func(r *pipelineRun, ex Executor, in In, done func(error)) iter.Seq2[Out, error] {
 		future := f.Submit(r.ctx, ex, in)
 		future.call.whenDone(done)
 		return func(yield func(Out, error) bool) { yield(future.await()) }
@@ -30,10 +32,10 @@ func (f *Func[In, Out]) stageWork() stageWork[In, Out] {
 }
 
 func (s *Stream[In, Out]) stageWork() stageWork[In, Out] {
-	return stageWork[In, Out]{many: true, begin: func(r *pipelineRun, ex Executor, in In, done func()) iter.Seq2[Out, error] {
+	return stageWork[In, Out]{many: true, begin: func(r *pipelineRun, ex Executor, in In, done func(error)) iter.Seq2[Out, error] {
 		c, err := startCall(r.ctx, ex, s.spec, in)
 		if err != nil {
-			done()
+			done(err)
 			return func(yield func(Out, error) bool) {
 				var zero Out
 				yield(zero, err)
@@ -50,16 +52,16 @@ func localWork[In, Out any](fn func(context.Context, In) (Out, error)) stageWork
 		out Out
 		err error
 	}
-	return stageWork[In, Out]{begin: func(r *pipelineRun, _ Executor, in In, done func()) iter.Seq2[Out, error] {
+	return stageWork[In, Out]{begin: func(r *pipelineRun, _ Executor, in In, done func(error)) iter.Seq2[Out, error] {
 		result := make(chan outcome, 1)
 		r.wg.Go(func() {
-			defer done()
 			o := outcome{err: errStagePanicked}
 			defer func() {
 				if o.err == errStagePanicked { //nolint:errorlint // it never leaves the run
 					r.die(recover())
 				}
 				result <- o
+				done(o.err)
 			}()
 			out, err := fn(r.ctx, in)
 			o = outcome{out, err}
