@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -368,5 +370,34 @@ func TestStreamCalledAsSomethingElse(t *testing.T) {
 	}
 	if got := mustResult(t, square.Submit(t.Context(), h, 7)); got != 49 {
 		t.Errorf("got %d", got)
+	}
+}
+
+// A reader that takes nothing costs the host no more than a window.
+func TestStreamUnreadIsBoundedInMemory(t *testing.T) {
+	h := startStreams(t)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	const size, n = 100_000, 2000
+	spec := strings.Repeat(strconv.Itoa(size)+" ", n)
+	got := 0
+	for v, err := range chunks.All(patient(t), h, []byte(spec)) {
+		if err != nil || len(v) != size {
+			t.Fatalf("%d bytes, %v", len(v), err)
+		}
+		if got++; got == 1 {
+			awaitWaiting(t, h, 0)
+			if after := heap(); after > before+8<<20 {
+				t.Errorf("a reader that takes nothing of %d MB costs %d bytes", size*n/1_000_000, after-before)
+			}
+		}
+	}
+	if got != n {
+		t.Errorf("%d values came", got)
 	}
 }
