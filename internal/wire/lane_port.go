@@ -32,9 +32,14 @@ func newPort(l *lane, call *callContext, name string, begin taskStream) *port {
 	p.creditBytes.Store(begin.creditBytes)
 	if begin.input {
 		p.in.left, p.in.leftBytes = inputWindow, inputWindowBytes
-		l.server.sendSide(appendCredit(nil, tagResponseCredits, key, inputWindow, inputWindowBytes), nil)
 	}
 	return p
+}
+
+// openInput gives the host the first credit for input. The lane knows the port by now:
+// the first value may come at once.
+func (p *port) openInput() {
+	p.lane.server.sendSide(appendCredit(nil, tagResponseCredits, p.in.key, inputWindow, inputWindowBytes), nil)
 }
 
 // Room returns where to append the next value's encoding.
