@@ -98,7 +98,7 @@ func (w *worker) give(values int64) {
 // for, and nobody waits for ever.
 func TestConduitProperty(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(100) {
+	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 4)) //nolint:gosec // to be repeated
 			window, windowBytes := 1+rng.Int64N(20), 1+rng.Int64N(500)
