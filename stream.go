@@ -89,8 +89,8 @@ func yieldValues[Out any](ctx context.Context, c *Call, yield func(Out, error) b
 	d := c.Conduit()
 	for {
 		value, inTime, err := d.next(ctx)
-		if !inTime {
-			err = CancelError(ctx, c) // the executor is about to say so
+		if !inTime || err == nil && ctx.Err() != nil {
+			err = CancelError(ctx, c) // what has come and was not read goes with it
 		}
 		if err == io.EOF { //nolint:errorlint // next returns it bare
 			return

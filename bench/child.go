@@ -19,6 +19,7 @@ const (
 	partPluginHost     = "child:plugin-host"
 	partPlugin         = "child:plugin"
 	partPoolHost       = "child:pool-host"
+	partStreams        = "child:streams"
 )
 
 // playPart runs the part that the arguments name. It returns false at once
@@ -40,6 +41,8 @@ func playPart(args []string, stdout, stderr io.Writer) (code int, played bool) {
 		err = pluginHost(ctx, stdout)
 	case partPlugin:
 		servePlugin()
+	case partStreams:
+		err = serveStreams(args[2:])
 	case partPoolHost:
 		err = poolHost(ctx, stdout)
 	default:

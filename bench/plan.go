@@ -14,6 +14,7 @@ type counts struct {
 	roundTrips, pythonTrips int
 	queued                  int
 	pings                   int
+	streamed                int
 	worked, replaced        int
 	// echoBytes is how much an echo round moves each way, at least once.
 	echoBytes, pythonEchoBytes int
@@ -26,7 +27,7 @@ func fullCounts() counts {
 		futures: 200_000, pythonFutures: 20_000,
 		mapped:     1_000_000,
 		roundTrips: 5_000, pythonTrips: 2_000,
-		queued: 100_000, pings: 300,
+		queued: 100_000, pings: 300, streamed: 1_000_000,
 		worked: 1_000, replaced: 30,
 		echoBytes: 256 << 20, pythonEchoBytes: 64 << 20,
 	}
@@ -39,7 +40,7 @@ func quickCounts() counts {
 		futures: 50_000, pythonFutures: 5_000,
 		mapped:     300_000,
 		roundTrips: 2_000, pythonTrips: 500,
-		queued: 50_000, pings: 100,
+		queued: 50_000, pings: 100, streamed: 300_000,
 		worked: 400, replaced: 10,
 		echoBytes: 64 << 20, pythonEchoBytes: 32 << 20,
 	}
@@ -71,6 +72,8 @@ const (
 	besideIdle      = "beside an idle pool"
 	besideRaw       = "beside a raw socket ping-pong"
 	rawEcho         = "raw socket echo"
+	bareStream      = "bare gRPC stream"
+	oursCall        = "procpool, a call"
 )
 
 // plan is every measure, in the order of the table. The bounds are those of
@@ -88,7 +91,7 @@ func plan(n counts, py *python) []measure {
 	} {
 		plan = append(plan, echoMeasure(n, py, e.name, e.size, e.target))
 	}
-	return append(plan, crashMeasure(n, py), replaceMeasure(n), stormMeasure(n), recyclingMeasure(n), queuedMeasure(n, py), httpMeasure(n))
+	return append(plan, streamMeasure(n), sessionMeasure(n), nestedMeasure(n), crashMeasure(n, py), replaceMeasure(n), stormMeasure(n), recyclingMeasure(n), queuedMeasure(n, py), httpMeasure(n))
 }
 
 func futuresMeasure(n counts, py *python) measure {
@@ -215,6 +218,61 @@ func echoMeasure(n counts, py *python, name string, size int, inline *target) me
 			What: "echo of " + name + ", both ways", Unit: "GB/s", Side: ours, Figure: "gb_per_second", Better: higher,
 			Against: []comparison{{Side: pythonPool, Target: inline}, {Side: rawEcho}},
 		}},
+	}
+}
+
+func streamMeasure(n counts) measure {
+	return measure{
+		Name: "stream", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openStream(ctx, n.streamed) }},
+			{bareStream, func(ctx context.Context) (subject, error) { return openGRPCNumbers(ctx, n.streamed) }},
+		},
+		Rows: []rowSpec{{
+			What: "values of one stream, small", Unit: "per s", Side: ours, Figure: "per_second", Better: higher,
+			Target: aim(500_000), Against: []comparison{{Side: bareStream, Target: aim(0.5)}},
+		}},
+	}
+}
+
+func sessionMeasure(n counts) measure {
+	return measure{
+		Name: "session", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openSession(ctx, n.roundTrips) }},
+			{oursCall, func(ctx context.Context) (subject, error) { return openCaller(ctx, n.roundTrips, false) }},
+			{bareStream, func(ctx context.Context) (subject, error) { return openGRPCPong(ctx, n.roundTrips) }},
+		},
+		Rows: []rowSpec{
+			{
+				What: "a session's value and its answer, p50", Unit: "us", Side: ours, Figure: "p50_us", Better: lower,
+				Against: []comparison{{Side: oursCall, Target: aim(1.5)}, {Side: bareStream}},
+			},
+			{
+				What: "a session's value and its answer, p99", Unit: "us", Side: ours, Figure: "p99_us", Better: lower,
+				Against: []comparison{{Side: oursCall}, {Side: bareStream}},
+			},
+		},
+	}
+}
+
+func nestedMeasure(n counts) measure {
+	return measure{
+		Name: "nested", Rounds: n.rounds,
+		Sides: []side{
+			{ours, func(ctx context.Context) (subject, error) { return openNested(ctx, n.roundTrips) }},
+			{oursCall, func(ctx context.Context) (subject, error) { return openCaller(ctx, n.roundTrips, false) }},
+		},
+		Rows: []rowSpec{
+			{
+				What: "a call that a task makes of its pool, p50", Unit: "us", Side: ours, Figure: "p50_us", Better: lower,
+				Against: []comparison{{Side: oursCall, Target: aim(2)}},
+			},
+			{
+				What: "a call that a task makes of its pool, p99", Unit: "us", Side: ours, Figure: "p99_us", Better: lower,
+				Against: []comparison{{Side: oursCall}},
+			},
+		},
 	}
 }
 

@@ -39,7 +39,9 @@ var (
 )
 
 // served lists them for the workers.
-func served() []procpool.Task { return []procpool.Task{same, echo, workerPID, work, block} }
+func served() []procpool.Task {
+	return []procpool.Task{same, echo, workerPID, work, block, numbers, pong, nestedTrips}
+}
 
 func killSelf() error {
 	self, err := os.FindProcess(os.Getpid())

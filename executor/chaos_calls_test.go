@@ -44,6 +44,15 @@ func (c *chaos) caller(ctx context.Context, rng *rand.Rand) (made []*record) {
 			made = append(made, c.mapSome(rng)...)
 			continue
 		}
+		switch n := rng.IntN(30); {
+		case n == 0:
+			made = append(made, c.stream(rng))
+		case n == 1 && rng.IntN(2) == 0:
+			made = append(made, c.talk(rng))
+		case n < 5 && c.nests:
+			parent, kids := c.nest(rng)
+			open, made = append(open, parent), append(made, kids...)
+		}
 		n := 1
 		if rng.IntN(20) == 0 {
 			n = 1 + rng.IntN(150) // enough that some are sent ahead

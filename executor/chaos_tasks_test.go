@@ -23,6 +23,9 @@ type order struct {
 	How  string // how it ends; empty: with its answer
 	For  time.Duration
 	Data []byte
+	Kids []int // calls that it makes of its pool
+	Deep int   // how deep those may make calls
+	Base int   // how often the call that makes it has run before
 }
 
 type answer struct {
@@ -97,7 +100,7 @@ func nap(ctx context.Context, d time.Duration) error {
 // anything else.
 func entered(run func(context.Context, order) error) func(context.Context, order) (answer, error) {
 	return func(ctx context.Context, o order) (answer, error) {
-		if err := enter(o.ID, procpool.AttemptFrom(ctx)); err != nil {
+		if err := enter(o.ID, o.Base+procpool.AttemptFrom(ctx)); err != nil {
 			return answer{}, err
 		}
 		if err := run(ctx, o); err != nil {

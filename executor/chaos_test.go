@@ -45,15 +45,19 @@ func TestChaos(t *testing.T) {
 		share  float64 // of the time
 		cfg    executor.Config
 		shared bool // the calls in a worker share its fate
+		nests  bool // calls make calls of the pool
 		// leave ends the pool with calls in it.
 		leave func(*executor.Pool) error
 	}{
-		{"one by one", 0.4, executor.Config{Workers: 3, Spares: 1, MaxCalls: 200, MaxAge: 3 * time.Second}, false, shutdown},
-		{"elastic", 0.3, executor.Config{MinWorkers: 1, Workers: 4, IdleTimeout: 20 * time.Millisecond}, false, (*executor.Pool).Close},
-		{"several at once", 0.3, executor.Config{Workers: 2, Concurrency: 4, RetireGrace: 200 * time.Millisecond}, true, (*executor.Pool).Close},
+		{"one by one", 0.3, executor.Config{Workers: 3, Spares: 1, MaxCalls: 200, MaxAge: 3 * time.Second}, false, false, shutdown},
+		{"elastic", 0.2, executor.Config{MinWorkers: 1, Workers: 4, IdleTimeout: 20 * time.Millisecond}, false, false, (*executor.Pool).Close},
+		{"several at once", 0.2, executor.Config{Workers: 2, Concurrency: 4, RetireGrace: 200 * time.Millisecond}, true, false, (*executor.Pool).Close},
+		// Who waits for a call of its own may share a worker with it.
+		{"nested", 0.3, executor.Config{Workers: 2, Spares: 1, MaxCalls: 300}, true, true, shutdown},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			c := newChaos(t, s.cfg, seed+uint64(i), s.shared)
+			c.nests = s.nests
 			c.run(time.Duration(float64(*chaosFor) * s.share))
 			c.leave(s.leave)
 		})
@@ -75,6 +79,7 @@ type chaos struct {
 	monkey *monkey
 	ledger chaosLedger
 	shared bool
+	nests  bool
 
 	ids      atomic.Int64 // calls so far, those of a Map that left early included
 	closing  atomic.Bool  // ErrClosed is an outcome now
@@ -196,7 +201,7 @@ func (c *chaos) round(number uint64, d time.Duration, settled func()) (records [
 func (c *chaos) settled() {
 	eventually(c.t, "the pool has nothing to do", func() bool {
 		s := c.pool.Stats()
-		return s.Queued == 0 && s.Running == 0 && s.Delayed == 0
+		return s.Queued == 0 && s.Running == 0 && s.Delayed == 0 && s.Nested == 0 && s.Dedicated == 0
 	})
 }
 

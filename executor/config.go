@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,15 @@ type Config struct {
 	// MaxPayload bounds one encoded argument or result, in bytes; 0 means
 	// 256 MiB. A call beyond it fails with procpool.ErrTooLarge.
 	MaxPayload int64
+
+	// MaxDedicated is how many sessions may run at once that have a process of
+	// their own, beside the workers; 0 means 16. Further ones wait when they are
+	// opened.
+	MaxDedicated int
+	// NestingDepth is how deep calls may be nested that tasks make of the pool they
+	// run in; 0 means 100. NestedCalls is how many of them there may be at once; 0
+	// means 16,384. What is beyond is refused with procpool.ErrNestingLimit.
+	NestingDepth, NestedCalls int
 
 	// CancelGrace is how long a cancelled call may go on before its worker is
 	// killed and replaced; 0 means one second.
@@ -139,10 +149,14 @@ type Config struct {
 	// it before it; nil means os.Stderr, io.Discard drops it all. A writer
 	// that is too slow loses lines, which Stats counts, and holds up nobody.
 	Output io.Writer
-	// OnEvent is called when a worker becomes ready, fails to start or exits:
-	// one call at a time, in order, on a goroutine of the pool's. Exits that
-	// Close and Shutdown bring about are no events. Both wait for it, so it
-	// must not call them itself.
+	// Logger gets what tasks log with procpool.Logger; nil means slog.Default().
+	// Levels that it does not want when the pool is made are not sent. A handler
+	// that is too slow loses records, which Stats counts, and holds up nobody.
+	Logger *slog.Logger
+	// OnEvent is called when a worker becomes ready, fails to start or exits, and
+	// when a task reports progress: one call at a time, in order, on a goroutine of
+	// the pool's. Exits that Close and Shutdown bring about are no events. Both wait
+	// for it, so it must not call them itself.
 	OnEvent func(Event)
 
 	// CrashDir is where the pool leaves a folder for each crash, from which Replay
@@ -208,6 +222,11 @@ const (
 	defaultCrashBytes   = 256 << 20
 	maxWorkers          = 4096
 	maxConcurrency      = 1024
+	maxDepth            = 10_000
+	maxNested           = 1 << 20
+	defaultDedicated    = 16
+	defaultDepth        = 100
+	defaultNested       = 16 << 10
 	largestPayload      = 1 << 30
 )
 
@@ -235,6 +254,9 @@ func (c Config) withDefaults() (Config, error) {
 		{"CPULimit", int64(c.CPULimit), " ns"},
 		{"OpenFiles", int64(c.OpenFiles), ""},
 		{"Nice", int64(c.Nice), ""},
+		{"MaxDedicated", int64(c.MaxDedicated), ""},
+		{"NestingDepth", int64(c.NestingDepth), ""},
+		{"NestedCalls", int64(c.NestedCalls), ""},
 		{"CrashDirCount", int64(c.CrashDirCount), ""},
 		{"CrashDirBytes", c.CrashDirBytes, " bytes"},
 		{"QueueSize", int64(c.QueueSize), ""},
@@ -266,6 +288,7 @@ func (c Config) withDefaults() (Config, error) {
 		value, most int
 	}{
 		{"Spares", c.Spares, maxWorkers}, {"Concurrency", c.Concurrency, maxConcurrency}, {"Nice", c.Nice, 19},
+		{"MaxDedicated", c.MaxDedicated, maxWorkers}, {"NestingDepth", c.NestingDepth, maxDepth}, {"NestedCalls", c.NestedCalls, maxNested},
 	} {
 		if f.value > f.most {
 			return c, fmt.Errorf("procpool: Config.%s is %d: at most %d", f.name, f.value, f.most)
@@ -305,11 +328,17 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.HungAfter, defaultHungAfter)
 	setDefault(&c.InitTimeout, defaultInitTimeout)
 	setDefault(&c.FinalTimeout, defaultFinalTimeout)
+	setDefault(&c.MaxDedicated, defaultDedicated)
+	setDefault(&c.NestingDepth, defaultDepth)
+	setDefault(&c.NestedCalls, defaultNested)
 	setDefault(&c.CrashDirCount, defaultCrashCount)
 	setDefault(&c.CrashDirBytes, defaultCrashBytes)
 	setDefault(&c.ThreadsPerWorker, max(cpus/c.Workers, 1))
 	if c.Output == nil {
 		c.Output = os.Stderr
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	return c, nil
 }

@@ -84,13 +84,17 @@ type crashRecord struct {
 type recordedCall struct {
 	Task     string            `json:"task"`
 	Codec    string            `json:"codec"`
+	Stream   bool              `json:"stream,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Timeout  time.Duration     `json:"timeout_ns,omitempty"`
 	Size     int64             `json:"argument_bytes"`
 }
 
 func recordedCallOf(c *procpool.Call, size int) recordedCall {
-	return recordedCall{Task: c.Task(), Codec: c.Codec(), Metadata: c.Metadata(), Timeout: c.Timeout(), Size: int64(size)}
+	return recordedCall{
+		Task: c.Task(), Codec: c.Codec(), Stream: c.Kind() == procpool.KindStream,
+		Metadata: c.Metadata(), Timeout: c.Timeout(), Size: int64(size),
+	}
 }
 
 // recordOf returns what all crashes of a pool have in common, and the argument of

@@ -3,6 +3,7 @@ package executor
 import (
 	"time"
 
+	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/internal/sched"
 )
 
@@ -24,6 +25,9 @@ const (
 	WorkerRetired
 	// FinalizerFailed says that the finalizer of a worker that leaves has failed.
 	FinalizerFailed
+	// TaskProgress says how far a running call has come (see procpool.Report). A
+	// listener that is slow is told the last report of each call, not all.
+	TaskProgress
 )
 
 // String returns the kind in words.
@@ -39,11 +43,13 @@ func (k EventKind) String() string {
 		return "worker retired"
 	case FinalizerFailed:
 		return "finalizer failed"
+	case TaskProgress:
+		return "task progress"
 	}
 	return "invalid"
 }
 
-// Event is something that happened to a worker of the pool.
+// Event is something that happened to a worker of the pool, or a call in it.
 type Event struct {
 	// Kind says what happened.
 	Kind EventKind
@@ -60,25 +66,27 @@ type Event struct {
 	// Reason says why a worker was retired: "idle", "surplus", "calls", "age",
 	// "memory", "restart".
 	Reason string
+
+	// Task, Call and Attempt tell of a report which call it is of: the task's
+	// name, the call's number (see procpool.CallInfo) and which run of it.
+	Task    string
+	Call    int64
+	Attempt int
+	// Progress is the report.
+	Progress procpool.Progress
 }
 
-func eventSink(listener func(Event)) func(sched.Event) {
-	if listener == nil {
-		return nil
+func kindOfEvent(k sched.EventKind) EventKind {
+	switch k {
+	case sched.WorkerStartFailed:
+		return WorkerStartFailed
+	case sched.WorkerExited:
+		return WorkerExited
+	case sched.WorkerRetired:
+		return WorkerRetired
+	case sched.FinalizerFailed:
+		return FinalizerFailed
+	case sched.WorkerReady:
 	}
-	return func(e sched.Event) {
-		kind := WorkerReady
-		switch e.Kind {
-		case sched.WorkerStartFailed:
-			kind = WorkerStartFailed
-		case sched.WorkerExited:
-			kind = WorkerExited
-		case sched.WorkerRetired:
-			kind = WorkerRetired
-		case sched.FinalizerFailed:
-			kind = FinalizerFailed
-		case sched.WorkerReady:
-		}
-		listener(Event{Kind: kind, Time: time.Now(), Worker: e.Worker, PID: e.PID, Err: e.Err, Reason: e.Reason})
-	}
+	return WorkerReady
 }

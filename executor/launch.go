@@ -11,12 +11,12 @@ import (
 	"github.com/procpool/procpool/internal/wire"
 )
 
-// launch starts worker number in the background.
-func (c *core) launch(number int) {
+// launch starts worker number in the background, for the scheduler s.
+func (c *core) launch(s *sched.Scheduler, number int) {
 	c.starts.Go(func() {
-		err := c.start(number)
+		err := c.start(s, number)
 		if err != nil {
-			c.sched.StartFailed(number, err)
+			s.StartFailed(number, err)
 		}
 		if number == 1 {
 			c.first <- err
@@ -26,15 +26,16 @@ func (c *core) launch(number int) {
 
 // start starts a worker, has it make its initializer, and hands it to the
 // scheduler. Whatever it returns an error for has left nothing behind.
-func (c *core) start(number int) error {
-	m := &member{core: c, number: number, died: make(chan struct{}), registered: make(chan struct{})}
+func (c *core) start(s *sched.Scheduler, number int) error {
+	m := &member{core: c, sched: s, number: number, died: make(chan struct{}), registered: make(chan struct{})}
 	defer close(m.registered)
 	w, err := wire.Start(c.startCtx, wire.Options{
 		Spawner: c.spawner, Path: c.path, Args: c.args, Env: c.env, Dir: c.cfg.Dir,
-		Lanes: c.cfg.Concurrency, MaxPayload: c.cfg.MaxPayload, StartTimeout: c.cfg.StartTimeout,
+		Lanes: m.lanes(), MaxPayload: c.cfg.MaxPayload, StartTimeout: c.cfg.StartTimeout,
 		MemoryLimit: c.cfg.MemoryLimit, CPULimit: c.cfg.CPULimit, OpenFiles: uint64(c.cfg.OpenFiles),
 		SocketDir: c.cfg.SocketDir, Sweep: number == 1, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
 		Output: m.printed, OnReplies: m.replies, OnExit: m.exited,
+		OnNested: m.nested, OnProgress: m.reported, OnLog: m.logged, LogLevel: c.level,
 	})
 	if err != nil {
 		return err
@@ -43,7 +44,7 @@ func (c *core) start(number int) error {
 	c.spawner.AwaitGuardian(guardianPatience)
 	c.starts.Go(func() { <-w.Done() }) // Close waits until nothing of the worker is left
 	hello := w.Hello()
-	traits := sched.Traits{Recorder: hello.Recorder, Lanes: hello.Lanes}
+	traits := sched.Traits{Recorder: hello.Recorder, Lanes: min(hello.Lanes, m.concurrency()), MaxLanes: hello.Lanes}
 	names := c.served.learn(hello.Tasks)
 	if names == nil && !c.served.same(hello.Tasks) {
 		err = &procpool.StartError{Command: c.commandLine(), Reason: "it serves other tasks than the first worker did", ExitCode: -1}
@@ -57,12 +58,36 @@ func (c *core) start(number int) error {
 		return err
 	}
 	if names != nil {
-		c.sched.SetServed(names)
+		s.SetServed(names)
 	}
 	c.members.add(m)
-	c.sched.Started(number, m, traits)
+	s.Started(number, m, traits)
 	return nil
 }
+
+// lentLanes is how many lanes a worker has beside those for the calls that it runs at
+// once, for those that run while others wait for calls that they have made. It costs
+// next to nothing until they are used.
+const lentLanes = 256
+
+// concurrency is how many calls the worker is to run at once, lanes how many there may
+// be in it, those included that wait.
+func (m *member) concurrency() int {
+	if m.isDedicated() {
+		return 1
+	}
+	return m.core.cfg.Concurrency
+}
+
+func (m *member) lanes() int {
+	if m.isDedicated() {
+		return 1
+	}
+	return m.core.cfg.Concurrency + lentLanes
+}
+
+// isDedicated reports whether the worker is there for a single call.
+func (m *member) isDedicated() bool { return m.sched != m.core.sched }
 
 // guardianPatience bounds the wait for the process that guards the workers' children.
 // It starts beside the first worker, in less time, so there is next to no wait.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -108,7 +109,7 @@ func TestMain(m *testing.M) {
 		square, identity, unwrap, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
 		prints, stdin, environment, arguments, allocate, look, nested, spin,
 	}
-	tasks = append(append(tasks, superviseTasks()...), chaosTasks...)
+	tasks = slices.Concat(tasks, superviseTasks(), flowTasks(), chaosTasks, chaosFlowTasks)
 	if os.Getenv(otherTasks) != "" {
 		tasks = tasks[:1]
 	}

@@ -19,6 +19,7 @@ type member struct {
 	*wire.Worker
 
 	core       *core
+	sched      *sched.Scheduler // which gives it calls
 	number     int
 	refused    bool                    // the scheduler never gets to know it; written before registered is closed
 	registered chan struct{}           // closed when the scheduler knows the worker
@@ -49,7 +50,7 @@ func (m *member) leave() {
 	c := m.core
 	if final := c.cfg.Finalizer; !final.IsZero() {
 		if err := m.runOwn(context.Background(), final.NewCall(), m.last.Load()+1, c.cfg.FinalTimeout); err != nil {
-			c.sched.Tell(sched.Event{Kind: sched.FinalizerFailed, Worker: m.number, PID: m.PID(), Err: err})
+			m.sched.Tell(sched.Event{Kind: sched.FinalizerFailed, Worker: m.number, PID: m.PID(), Err: err})
 		}
 	}
 	m.Worker.Stop()
@@ -71,7 +72,7 @@ func (m *member) replies(batch []wire.Reply) {
 	}
 	m.answers.Add(uint64(len(batch)))
 	m.scratch = convert(m.scratch[:0], batch)
-	m.core.sched.Replies(m.number, m.scratch) // it kills who answers nonsense
+	m.sched.Replies(m.number, m.scratch) // it kills who answers nonsense
 	clear(m.scratch)
 }
 
@@ -106,7 +107,7 @@ func (m *member) running(number int) string {
 	if own := m.own.Load(); own != nil {
 		return own.task
 	}
-	return m.core.sched.Running(number)
+	return m.sched.Running(number)
 }
 
 func (m *member) isRegistered() bool {
@@ -135,7 +136,7 @@ func (m *member) exited(r wire.ExitReport) {
 	for _, l := range r.Lanes {
 		report.Lanes = append(report.Lanes, sched.LaneReport{Started: l.Started, Finished: l.Finished, Ran: l.Ran})
 	}
-	m.core.sched.Exited(m.number, report)
+	m.sched.Exited(m.number, report)
 }
 
 // crash puts the facts of a death into the form in which callers get them.

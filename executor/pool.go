@@ -3,10 +3,12 @@ package executor
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -36,7 +38,13 @@ type core struct {
 	spawner *proc.Spawner
 	poller  *wire.Poller
 	output  *output
+	logs    logs
+	level   *slog.Level // the least important that the logger wants, nil for none
+	events  eventQueue
 	crashes *crashDir
+
+	dedicated *dedicated
+	numbers   atomic.Int64 // of workers, given out so far
 
 	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
 	cancelStart context.CancelFunc
@@ -74,13 +82,15 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		c.poller = wire.NewPoller(-1) // as much as the machine has to spare
 	}
 	c.output = newOutput(cfg.Output)
-	c.sched = sched.New(sched.Config{
-		QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes, MaxPayload: cfg.MaxPayload,
+	c.logs.logger, c.level = cfg.Logger, leastLevel(cfg.Logger)
+	c.events.listener = cfg.OnEvent
+	c.sched = c.newScheduler(sched.Config{
+		QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes,
 		Workers: cfg.Workers, MinWorkers: cfg.MinWorkers, Spares: cfg.Spares, Concurrency: cfg.Concurrency,
 		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
-		CancelGrace: cfg.CancelGrace, RetireGrace: cfg.RetireGrace,
-		Launch: c.launch, Unknown: c.unknownTask, OnEvent: eventSink(cfg.OnEvent), OnCrash: c.crashes.save,
+		NestingDepth: cfg.NestingDepth, NestedCalls: cfg.NestedCalls,
 	})
+	c.dedicated = newDedicated(c, cfg.MaxDedicated)
 	c.watchVitals()
 	c.sched.Start()
 	select {
@@ -98,6 +108,21 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	pool := &Pool{core: c}
 	runtime.AddCleanup(pool, func(c *core) { go c.abandon() }, c)
 	return pool, nil
+}
+
+// newScheduler makes a scheduler for workers of this pool.
+func (c *core) newScheduler(cfg sched.Config) *sched.Scheduler {
+	var s *sched.Scheduler
+	cfg.MaxPayload = c.cfg.MaxPayload
+	cfg.CancelGrace, cfg.RetireGrace = c.cfg.CancelGrace, c.cfg.RetireGrace
+	cfg.Number = func() int { return int(c.numbers.Add(1)) }
+	cfg.Launch = func(number int) { c.launch(s, number) }
+	cfg.Unknown, cfg.OnCrash = c.unknownTask, c.crashes.save
+	if c.cfg.OnEvent != nil {
+		cfg.OnEvent = c.events.worker
+	}
+	s = sched.New(cfg)
+	return s
 }
 
 // chooseProgram decides what a worker runs, and refuses where running it would
@@ -146,7 +171,11 @@ func (c *core) commandLine() []string {
 // Enqueue takes calls; see procpool.Executor. Programs use the verbs of their
 // handles instead.
 func (p *Pool) Enqueue(ctx context.Context, first *procpool.Call, n int) {
-	p.core.sched.Enqueue(ctx, first, n)
+	if first.Dedicated() {
+		p.core.dedicated.enqueueAll(ctx, first, n)
+	} else {
+		p.core.sched.Enqueue(ctx, first, n)
+	}
 	runtime.KeepAlive(p) // a submitter that waits for room holds the pool
 }
 
@@ -205,12 +234,15 @@ func (p *Pool) Restart(ctx context.Context) error {
 func (p *Pool) Stats() Stats { return p.core.stats() }
 
 func (c *core) shutdown(ctx context.Context) error {
-	select {
-	case <-c.sched.Drain():
-	case <-c.closed:
-		return nil
-	case <-ctx.Done():
-		return givenUp(c.close(), context.Cause(ctx))
+	// Sessions may go on making calls of the pool until they end.
+	for _, drained := range []<-chan struct{}{c.sched.Drain(), c.dedicated.drain()} {
+		select {
+		case <-drained:
+		case <-c.closed:
+			return nil
+		case <-ctx.Done():
+			return givenUp(c.close(), context.Cause(ctx))
+		}
 	}
 	// The workers have nothing to do: they get the chance to leave by
 	// themselves, so that they can flush what they hold.
@@ -244,12 +276,17 @@ func (c *core) close() (what sched.Ended) {
 		c.cancelStart()
 		var gone <-chan struct{}
 		gone, what = c.sched.Kill()
+		others, more := c.dedicated.kill()
+		what.Add(more)
 		<-gone
+		<-others
 		c.starts.Wait()
 		c.spawner.Close()
 		c.output.close()
+		c.logs.close()
 		c.crashes.close()
 		c.sched.WaitEvents()
+		c.events.wait()
 		close(c.closed)
 	})
 	<-c.closed
@@ -259,5 +296,6 @@ func (c *core) close() (what sched.Ended) {
 // abandon ends a pool that nobody holds any more, once its calls are done.
 func (c *core) abandon() {
 	<-c.sched.Drain()
+	<-c.dedicated.drain()
 	c.close()
 }

@@ -209,7 +209,7 @@ func TestUnknownTask(t *testing.T) {
 	if !errors.Is(err, procpool.ErrUnknownTask) {
 		t.Error(err)
 	}
-	mustContain(t, err, `"sqare"`, `did you mean "square"?`, `"echo"`)
+	mustContain(t, err, `"sqare"`, `did you mean "square"?`, `"allocate"`)
 	_, err = unserved.Call(t.Context(), pool, 7)
 	if !errors.Is(err, procpool.ErrUnknownTask) {
 		t.Error(err)

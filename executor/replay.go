@@ -12,7 +12,7 @@ import (
 // Config.CrashDir left: procpool.CrashError.Dir names it. The call runs alone, in
 // one fresh worker of the recorded program, after the recorded initializer, with
 // the recorded metadata, Timeout and limits, and is not run a second time. It
-// returns the encoded result, or the error as the call's caller would get it, such
+// returns the encoded result, nil for a stream, whose values are dropped; or the error as the call's caller would get it, such
 // as another *procpool.CrashError. What the worker prints goes to os.Stderr.
 //
 // The environment is not recorded: the worker gets that of this process. Where the
@@ -31,7 +31,7 @@ func Replay(ctx context.Context, dir string) ([]byte, error) {
 		return nil, fmt.Errorf("procpool: Replay(%q): %w", dir, err)
 	}
 	defer pool.Close()
-	reply, err := r.recordedCall.handle().Call(ctx, pool, argument)
+	reply, err := r.recordedCall.run(ctx, pool, argument)
 	if errors.Is(err, procpool.ErrUnknownTask) {
 		return nil, fmt.Errorf("procpool: Replay(%q): the call ran in %s: %w", dir, r.Program.Path, err)
 	}
@@ -56,13 +56,30 @@ func (r *crashRecord) config(initializer []byte) Config {
 	return cfg
 }
 
+// run makes the call.
+func (c *recordedCall) run(ctx context.Context, ex procpool.Executor, argument []byte) ([]byte, error) {
+	if !c.Stream {
+		return c.handle().Call(ctx, ex, argument)
+	}
+	for _, err := range procpool.RemoteStream[[]byte, []byte](c.Task, c.options()...).All(ctx, ex, argument) {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
 // handle is the call's task, with what is encoded already as argument and result.
 func (c *recordedCall) handle() *procpool.Func[[]byte, []byte] {
+	return procpool.Remote[[]byte, []byte](c.Task, c.options()...)
+}
+
+func (c *recordedCall) options() []procpool.Option {
 	opts := []procpool.Option{procpool.WithCodec(encoded(c.Codec)), procpool.Metadata(c.Metadata)}
 	if c.Timeout > 0 {
 		opts = append(opts, procpool.Timeout(c.Timeout))
 	}
-	return procpool.Remote[[]byte, []byte](c.Task, opts...)
+	return opts
 }
 
 // encoded is the codec of that name where all values are encoded already.

@@ -7,6 +7,9 @@ type Stats struct {
 	// Idle workers wait for a call, Busy ones run one, Spares wait to take
 	// another's place, Retiring ones take no further calls.
 	Idle, Busy, Spares, Retiring int
+	// Dedicated processes run a session each. They are not counted among the
+	// workers; their sessions are among the calls.
+	Dedicated int
 	// Guarded reports whether what the workers have started ends with the host
 	// even if that is killed. It needs a /bin/sh.
 	Guarded bool
@@ -17,8 +20,9 @@ type Stats struct {
 	QueuedBytes int64
 	// Delayed calls wait until they are run again (see procpool.Retries).
 	Delayed int
-	// Running calls are in a worker's hands, those sent ahead included.
-	Running int
+	// Running calls are in a worker's hands, those sent ahead included. Nested
+	// calls were made by running ones and have not ended.
+	Running, Nested int
 
 	// Submitted counts calls that were handed to the pool, Refused those of
 	// them that it did not run: for want of room or of the task, or because
@@ -46,17 +50,21 @@ type Stats struct {
 	// OutputDropped counts lines that workers printed and Config.Output was
 	// too slow for.
 	OutputDropped uint64
+	// LogsDropped counts log records of tasks that Config.Logger was too slow for.
+	LogsDropped uint64
 }
 
 func (c *core) stats() Stats {
-	s := c.sched.Stats()
 	guarded, _ := c.spawner.Guarded() // the reason is of no use to a program
+	s := c.sched.Stats()
+	d, processes := c.dedicated.stats()
+	s.AddCalls(d)
 	return Stats{
-		Guarded: guarded,
+		Guarded: guarded, Dedicated: processes,
 		Workers: s.Workers, Starting: s.Starting, Idle: s.Idle, Busy: s.Busy, Spares: s.Spares, Retiring: s.Retiring,
-		Queued: s.Queued, Delayed: s.Delayed, QueuedBytes: s.QueuedBytes, Running: s.Running,
+		Queued: s.Queued, Delayed: s.Delayed, QueuedBytes: s.QueuedBytes, Running: s.Running, Nested: s.Nested,
 		Submitted: s.Submitted, Refused: s.Refused, Succeeded: s.Succeeded, Failed: s.Failed,
 		Cancelled: s.Cancelled, Requeued: s.Requeued, Crashes: s.Crashes, Killed: s.Killed, Retired: s.Retired, Retried: s.Retried, TimedOut: s.TimedOut,
-		Starts: s.Starts, StartFailures: s.StartFailures, OutputDropped: c.output.dropped.Load(),
+		Starts: s.Starts, StartFailures: s.StartFailures, OutputDropped: c.output.dropped.Load(), LogsDropped: c.logs.dropped.Load(),
 	}
 }

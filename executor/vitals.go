@@ -80,7 +80,7 @@ func (c *core) watchVitals() {
 				if c.cfg.HungAfter > 0 {
 					m.lookAtPulse(c.cfg.HungAfter, time.Now())
 				}
-				if c.watchesMemory() {
+				if c.watchesMemory() && !m.isDedicated() {
 					m.lookAtMemory(c.cfg.SoftMemoryLimit, c.cfg.MaxMemoryGrowth)
 				}
 			}
@@ -113,7 +113,7 @@ func (m *member) lookAtPulse(window time.Duration, now time.Time) {
 	}
 	began := m.core.began
 	if hung, why := v.pulse.Look(int64(now.Sub(began)), int64(sign.Sub(began)), cpu, stopped, known); hung {
-		m.core.sched.KillWorker(m.number, fmt.Errorf("%w: %s", errHung, why))
+		m.sched.KillWorker(m.number, fmt.Errorf("%w: %s", errHung, why))
 		return
 	}
 	m.Ping()
@@ -137,6 +137,6 @@ func (m *member) lookAtMemory(limit, growth int64) {
 	}
 	if limit > 0 && usage.Memory > limit || growth > 0 && v.first > 0 && usage.Memory > v.first+growth {
 		v.due = true
-		m.core.sched.Due(m.number)
+		m.sched.Due(m.number)
 	}
 }

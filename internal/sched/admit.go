@@ -55,6 +55,12 @@ func (s *Scheduler) refusalLocked(c *procpool.Call) error {
 	if s.closed {
 		return procpool.ErrClosed
 	}
+	return s.unfitLocked(c)
+}
+
+// unfitLocked returns the error with which the call is to be refused whatever else is
+// under way.
+func (s *Scheduler) unfitLocked(c *procpool.Call) error {
 	f := s.functionLocked(c.Task())
 	c.Slot.Group = f
 	if s.served && !f.served {

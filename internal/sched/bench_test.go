@@ -52,6 +52,7 @@ func (l *echoLink) Cancel(int, uint64)                          {}
 func (l *echoLink) Fence(int, uint64) (uint64, bool)            { return 1 << 62, false }
 func (l *echoLink) Unfence(int)                                 {}
 func (l *echoLink) Progress(int) (a, b uint64, c time.Duration) { return 0, 0, 0 }
+func (l *echoLink) Waiting(int) bool                            { return false }
 func (l *echoLink) SetHot(bool)                                 {}
 func (l *echoLink) Stop()                                       {}
 func (l *echoLink) Kill(error)                                  {}

@@ -34,6 +34,7 @@ type verdict struct {
 	lane              *lane
 	started, finished uint64
 	ran               time.Duration
+	waited            bool // the last that had started was waiting, and has not done it
 }
 
 // judge decides which calls of a lane had started.
@@ -60,15 +61,19 @@ func (l *lane) judge(r Report) verdict {
 	return v
 }
 
-// suspects counts the calls that ran in the lane.
-func (v verdict) suspects() (n int) {
+// suspects counts the calls that ran in the lane, those that waited included or not.
+func (v verdict) suspects(waiting bool) (n int) {
 	for seq := max(v.lane.base, v.finished+1); seq <= v.started; seq++ {
-		if v.lane.at(seq) != nil {
+		if v.lane.at(seq) != nil && (waiting || !v.excuses(seq)) {
 			n++
 		}
 	}
 	return n
 }
+
+// excuses reports whether the call waited, for nested calls or for its caller, and so is
+// not to blame.
+func (v verdict) excuses(seq uint64) bool { return v.waited && seq == v.started }
 
 // blameLocked tells apart what a dead worker had started, which it returns as
 // failed or to be considered for another run, and what not, which it puts back into
@@ -78,8 +83,15 @@ func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, failure
 	suspects, failed := 0, 0
 	for _, l := range w.lanes {
 		v := l.judge(r)
+		v.waited = l.waits() && l.loan.seq == v.started || w.recorder && r.PageOK && w.link.Waiting(l.index)
 		verdicts = append(verdicts, v)
-		suspects += v.suspects()
+		suspects += v.suspects(false)
+	}
+	all := suspects == 0
+	if all { // all of them waited
+		for _, v := range verdicts {
+			suspects += v.suspects(true)
+		}
 	}
 	var unstarted []*procpool.Call
 	for _, v := range verdicts {
@@ -108,7 +120,7 @@ func (s *Scheduler) blameLocked(w *worker, r Report) (crashed []outcome, failure
 				ran = v.ran
 			}
 			if c.MayRetry() && (c.Slot.Mark == markSent || c.Slot.Mark == markAgain) {
-				failures = append(failures, s.failureLocked(l, c, seq, ran, &e, suspects > 1 && !e.Finished))
+				failures = append(failures, s.failureLocked(l, c, seq, ran, &e, suspects > 1 && !e.Finished && (all || !v.excuses(seq))))
 				continue
 			}
 			if ran > 0 {

@@ -40,7 +40,7 @@ func (s *Scheduler) revokeLocked(l *lane, c *procpool.Call) {
 	first := l.firstOf(c)
 	s.counters.cancelled += endOf(c) - first + 1
 	again := c.Slot.Mark == markAgain // it was given up before
-	c.Slot.Mark = markRevoked
+	s.revokedLocked(c)
 	if last := s.withdrawLocked(l, first-1); l.at(last) == c && !again {
 		s.startGraceLocked(l, last, rerun{})
 	}

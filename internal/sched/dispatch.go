@@ -14,6 +14,9 @@ const suspectAfter = 3
 // that is of interest to it. It lets go of the lock while it sends.
 func (s *Scheduler) dispatchLocked() {
 	s.feedIdleLocked()
+	if s.cfg.Once && s.queue.count > 0 {
+		s.fleet.stale = true // it has to launch a worker for the call
+	}
 	if s.fleet.stale || s.elastic && s.growsLocked() {
 		s.steerLocked()
 		s.feedIdleLocked()
@@ -24,6 +27,7 @@ func (s *Scheduler) dispatchLocked() {
 func (s *Scheduler) feedIdleLocked() {
 	for again := true; again; {
 		again = false
+		waiting := s.queue.waiting()
 		var refused []*lane
 		for l := s.idleLaneLocked(); l != nil; l = s.idleLaneLocked() {
 			s.notIdleLocked(l)
@@ -34,6 +38,7 @@ func (s *Scheduler) feedIdleLocked() {
 			again = again || len(refused) > 0 // what they refused may be gone
 			s.pumpLocked(l.worker)
 		}
+		again = again || len(refused) > 0 && s.queue.waiting() != waiting
 		// What waited may have been over already; then an idle lane may take
 		// work from a busy one.
 		taken := s.counters.requeued
@@ -57,8 +62,14 @@ func (s *Scheduler) idleLaneLocked() *lane {
 			return l
 		}
 	}
-	if len(s.idle) == 0 || s.queue.first() == nil {
+	c := s.queue.first()
+	if len(s.idle) == 0 || c == nil {
 		return nil
+	}
+	if nested(c) && c.Key() != "" {
+		if l := s.hintedLocked(c); l != nil {
+			return l
+		}
 	}
 	best := s.idle[len(s.idle)-1]
 	if best.worker.held == 0 {
@@ -81,7 +92,7 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 	}
 	now := s.now()
 	// The others get work too where there is enough to be worth their waking.
-	share := (s.queue.n + s.lanes - 1) / max(s.lanes, 1)
+	share := (s.queue.waiting() + s.lanes - 1) / max(s.lanes, 1)
 	fed := 0
 	for ; c != nil; c = s.nextLocked(l) {
 		if fed >= share && l.load >= worthSharing {
@@ -89,7 +100,7 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 		}
 		f, _ := c.Slot.Group.(*function)
 		n := l.room(c, f)
-		if n == 0 {
+		if n == 0 || s.shunsLocked(l.worker, c) {
 			break
 		}
 		key := s.holdKeyLocked(l, c)
@@ -108,6 +119,21 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 	s.notIdleLocked(l)
 	s.noteAheadLocked(l)
 	return true
+}
+
+// shunsLocked reports whether a suspect had better wait for another worker, since calls
+// wait in this one that would die with it. There must be one that may come to be free,
+// or else it might wait for those that wait for it.
+func (s *Scheduler) shunsLocked(w *worker, c *procpool.Call) bool {
+	if w.waiting == 0 || !suspect(c) {
+		return false
+	}
+	for _, other := range s.workers {
+		if other.waiting == 0 && !other.dead && !other.retiring {
+			return true
+		}
+	}
+	return s.starting > 0
 }
 
 // cutLocked makes a call that was taken from the queue ready for a lane that has
@@ -182,7 +208,7 @@ func (s *Scheduler) putBackRestLocked(c *procpool.Call, n int) {
 // shareLocked returns how many of a pack's items one lane may take, so that the
 // others get some where there is enough to be worth their waking.
 func (s *Scheduler) shareLocked(f *function, items int) int {
-	if f.slow == 0 || s.queue.n >= s.lanes {
+	if f.slow == 0 || s.queue.waiting() >= s.lanes {
 		return items
 	}
 	return max((items+s.lanes-1)/max(s.lanes, 1), int(worthSharing/f.slow), 1)
@@ -190,7 +216,7 @@ func (s *Scheduler) shareLocked(f *function, items int) int {
 
 func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items int, now int64) {
 	w := l.worker
-	l.put(c, items, f.predicted())
+	l.put(c, items, f.predict(c))
 	c.Slot.Mark, c.Slot.Owner = markSent, l
 	c.Note(w.number, w.pid, int(c.Slot.Attempts)+1, time.Duration(max(now-c.Slot.Stamp, 0)))
 	l.outbox = append(l.outbox, c)
@@ -198,7 +224,7 @@ func (s *Scheduler) assignLocked(l *lane, c *procpool.Call, f *function, items i
 		s.watchTimeLocked(l, now+int64(c.Timeout()))
 	}
 	if suspect(c) {
-		w.alone = true
+		w.suspect, w.alone = true, true
 		for _, other := range w.lanes {
 			s.notIdleLocked(other)
 		}

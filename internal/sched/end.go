@@ -19,7 +19,7 @@ func (s *Scheduler) Drain() <-chan struct{} {
 }
 
 func (s *Scheduler) checkDrainedLocked() {
-	if !s.closed || s.queue.n > 0 || s.delays.n > 0 || s.telling.Load() > 0 {
+	if !s.closed || s.queue.waiting() > 0 || s.delays.n > 0 || s.telling.Load() > 0 {
 		return
 	}
 	for _, w := range s.workers {
@@ -27,10 +27,17 @@ func (s *Scheduler) checkDrainedLocked() {
 			return
 		}
 	}
+	if !s.isDrainedLocked() {
+		close(s.drained)
+	}
+}
+
+func (s *Scheduler) isDrainedLocked() bool {
 	select {
 	case <-s.drained:
+		return true
 	default:
-		close(s.drained)
+		return false
 	}
 }
 
@@ -124,7 +131,7 @@ func (s *Scheduler) refuseHeldLocked(l *lane, what *Ended) {
 			continue
 		}
 		items := endOf(c) - seq + 1
-		c.Slot.Mark = markRevoked
+		s.revokedLocked(c)
 		if c.Finish(nil, procpool.ErrClosed) {
 			s.counters.refused += items
 			what.Running += int(items)

@@ -27,7 +27,7 @@ type Restarts struct{ r restarts }
 
 // NewRestarts returns restarts whose chance always gives fraction.
 func NewRestarts(fraction float64) *Restarts {
-	return &Restarts{restarts{fraction: func() float64 { return fraction }}}
+	return &Restarts{restarts{fraction: func() float64 { return fraction }, patience: patience}}
 }
 
 func (r *Restarts) Failed(number, newest int, err error) time.Duration {
@@ -86,6 +86,14 @@ func (s *Scheduler) Keys() int {
 	return len(s.keys)
 }
 
+// LanesOf returns how many lanes of a worker are in use, and how many it has.
+func (s *Scheduler) LanesOf(number int) (used, made int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[number]
+	return len(w.lanes), len(w.made)
+}
+
 // SteerAt returns when the fleet is going to be asked, 0 for not at all.
 func (s *Scheduler) SteerAt() time.Duration {
 	s.mu.Lock()
@@ -118,9 +126,10 @@ func (s *Scheduler) Check() error {
 	ahead, lanes := 0, 0
 	for number, w := range s.workers {
 		if !w.spare && !w.retiring {
-			lanes += len(w.lanes)
+			lanes += w.slots
 		}
-		held, keys := 0, 0
+		held, keys, idles, empty := 0, 0, 0, 0
+		w.check(want)
 		for _, l := range w.lanes {
 			errs = append(errs, l.check()...)
 			own, ownBytes := s.checkLines(fmt.Sprintf("worker %d's own queue", number), &l.own, l, want)
@@ -137,15 +146,27 @@ func (s *Scheduler) Check() error {
 			}
 			want(fmt.Sprintf("worker %d in the idle list", number), idle == 1, l.isIdle)
 			c := s.queue.first()
-			if o := l.own.first(); c == nil || o != nil && (o.Priority() > c.Priority() || o.Priority() == c.Priority() && o.Slot.Stamp < c.Slot.Stamp) {
+			if o := l.own.first(); compare(o, c) < 0 {
 				c = o
 			}
-			if l.isIdle && c != nil && (!suspect(c) || w.held == 0) {
-				errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait", number, l.index))
+			if l.isIdle && c != nil {
+				if f, _ := c.Slot.Group.(*function); l.room(c, f) > 0 && !s.shunsLocked(w, c) {
+					errs = append(errs, fmt.Errorf("worker %d: lane %d idles while calls wait, the first of them at depth %d (suspect %v, key %q, finished %v)", number, l.index, c.Slot.Depth, suspect(c), c.Key(), c.Finished()))
+				}
 			}
-			if !l.isIdle && !l.fenced && l.held == 0 && w.takes() && !s.ended {
-				errs = append(errs, fmt.Errorf("worker %d has nothing to do and is not idle", number))
+			if l.isIdle {
+				idles++
 			}
+			if l.held == 0 && !l.fenced {
+				empty++
+			}
+		}
+		free := 0
+		if w.takes() {
+			free = max(w.slots-w.active(), 0)
+		}
+		if idles != min(free, empty) && !s.ended {
+			errs = append(errs, fmt.Errorf("worker %d has %d slots and %d lanes free, and %d lanes idle", number, free, empty, idles))
 		}
 		want("worker.held", w.held, held)
 		for b := w.keys.root.next; b != nil && b != &w.keys.root; b = b.next {
@@ -162,7 +183,7 @@ func (s *Scheduler) Check() error {
 	for _, l := range s.idle {
 		want("an idle lane's worker", s.workers[l.worker.number], l.worker)
 	}
-	want("queue.n", s.queue.n, n)
+	want("queue.n", s.queue.waiting(), n)
 	want("queue.bytes", s.queue.bytes, bytes)
 	want("lanes", s.lanes, lanes)
 	if len(s.queue.turns) > 0 && s.roomLocked(s.queue.turns[0].cost) {
@@ -182,7 +203,7 @@ func (s *Scheduler) Check() error {
 	if ahead > 0 && s.overrun == nil && !s.ended {
 		errs = append(errs, errors.New("nobody looks for overruns"))
 	}
-	if counts := s.fleet.counts(); s.began && !s.ended && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 {
+	if counts := s.fleet.counts(); s.began && !s.ended && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 && (!s.cfg.Once || s.queue.count > 0) {
 		errs = append(errs, fmt.Errorf("%d workers are owed and nobody will launch them", counts.owed))
 	}
 	for done, w := range s.watches.byDone {
@@ -205,9 +226,11 @@ func (s *Scheduler) checkLines(name string, q *lines, owner *lane, want func(wha
 		var prev *procpool.Call
 		for c := l.head; c != nil; c = c.Slot.Next {
 			n++
-			bytes += c.Slot.Cost
+			if !nested(c) {
+				bytes += c.Slot.Cost
+			}
 			want(name+": a call's predecessor", c.Slot.Prev, prev)
-			want(name+": a call's priority", c.Priority(), l.priority)
+			want(name+": a call's rank", rank(c), l.rank)
 			want(name+": a call's mark", c.Slot.Mark == markQueued || c.Slot.Mark == markBack, true)
 			if owner != nil {
 				want(name+": a call's owner", c.Slot.Owner, any(owner))
@@ -230,11 +253,42 @@ func (l *lane) usesOf(key string) (n int) {
 		}
 	}
 	for seq := l.base; seq < l.next; seq++ {
-		if c := l.at(seq); c != nil && c.Key() == key {
+		if c := l.at(seq); c != nil && keyOf(c) == key {
 			n++
 		}
 	}
 	return n
+}
+
+// check recounts what a worker's lanes add up to.
+func (w *worker) check(want func(what string, got, want any)) {
+	busy, waiting, suspects, alone := 0, 0, false, false
+	for _, l := range w.made {
+		if l.held > 0 {
+			busy++
+		}
+		if l.waits() {
+			waiting++
+		}
+		if c := l.at(l.base); c != nil && suspect(c) {
+			suspects, alone = true, alone || !l.waits()
+		}
+		if ln := l.loan; ln != nil {
+			want("the lane of a loan", ln.lane, l)
+			want("a loan of a call that runs", l.at(ln.seq) != nil, true)
+		}
+		if l.index >= len(w.lanes) {
+			want(fmt.Sprintf("worker %d: lane %d out of use", w.number, l.index), l.unused(), true)
+		}
+	}
+	name := fmt.Sprintf("worker %d: ", w.number)
+	want(name+"busy", w.busy, busy)
+	want(name+"waiting", w.waiting, waiting)
+	want(name+"suspect", w.suspect, suspects)
+	want(name+"alone", w.alone, alone)
+	if w.waiting >= w.maxLanes && !w.retiring && !w.dead {
+		want(name+"lanes that wait", w.waiting, "fewer than it has")
+	}
 }
 
 func (l *lane) check() (errs []error) {

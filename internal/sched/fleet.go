@@ -15,6 +15,8 @@ type fleetConfig struct {
 	IdleTimeout time.Duration  // a worker beyond Min that idles so long is let go
 	MaxCalls    int            // calls after which a worker is replaced, 0 for never
 	MaxAge      time.Duration  // age at which a worker is replaced, 0 for never
+	Number      func() int     // the next worker's number, above those before; nil to count
+	Once        bool           // workers are launched for calls that wait, and for nothing else
 	Fraction    func() float64 // chance, in [0, 1); nil for math/rand
 }
 
@@ -33,7 +35,7 @@ type fleet struct {
 	target  int               // how many are to serve, from Min to Max
 	members []*member         // those that may have a process, by number
 	n       [memberStates]int // how many of them are in each state
-	numbers int               // numbers given out
+	numbers int               // the last number given out
 	began   bool              // a worker has been ready
 	ended   bool
 
@@ -126,7 +128,11 @@ func newFleet(cfg fleetConfig) *fleet {
 	if cfg.Fraction == nil {
 		cfg.Fraction = rand.Float64 //nolint:gosec // jitter, no secret
 	}
-	return &fleet{cfg: cfg, target: cfg.Min, restarts: restarts{fraction: cfg.Fraction}, stale: true}
+	f := &fleet{cfg: cfg, target: cfg.Min, restarts: restarts{fraction: cfg.Fraction, patience: patience}, stale: true}
+	if cfg.Once {
+		f.restarts.patience = patienceOnce
+	}
+	return f
 }
 
 // ready says that a launched worker is ready, and returns how many calls it may be

@@ -22,7 +22,7 @@ func (f *fleet) orders(now int64, l load) []order {
 	f.promote(now)
 	f.replace(now)
 	unfinished := f.trim(l, surplus)
-	f.launch(now)
+	f.launch(now, l)
 	f.alarm = f.nextAlarm()
 	f.stale = unfinished
 	plan := f.plan
@@ -147,7 +147,7 @@ func (f *fleet) trim(l load, surplus retireReason) (unfinished bool) {
 }
 
 // launch starts what is missing, but for what is held back.
-func (f *fleet) launch(now int64) {
+func (f *fleet) launch(now int64, l load) {
 	missing := f.target + f.cfg.Spares - f.living() - f.heldBack
 	if f.oldest(spare, true) != nil || f.oldest(serving, true) != nil {
 		missing++
@@ -158,12 +158,22 @@ func (f *fleet) launch(now int64) {
 			missing = 0
 		}
 	}
+	if f.cfg.Once {
+		missing = min(missing, l.waiting)
+	}
 	for range missing {
-		f.numbers++
+		f.numbers = f.nextNumber()
 		f.members = append(f.members, &member{number: f.numbers, launched: now})
 		f.n[starting]++
 		f.plan = append(f.plan, order{kind: orderLaunch, number: f.numbers})
 	}
+}
+
+func (f *fleet) nextNumber() int {
+	if f.cfg.Number != nil {
+		return f.cfg.Number()
+	}
+	return f.numbers + 1
 }
 
 // probing reports whether workers are to be started one at a time: before any was

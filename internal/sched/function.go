@@ -1,6 +1,10 @@
 package sched
 
-import "time"
+import (
+	"time"
+
+	"github.com/procpool/procpool"
+)
 
 // function is what the scheduler knows of a task.
 type function struct {
@@ -54,6 +58,15 @@ func (f *function) predicted() time.Duration {
 		return patient
 	}
 	return f.slow
+}
+
+// predict is predicted for a call. How long streams and sessions run is up to their
+// reader, so they are always taken for long ones.
+func (f *function) predict(c *procpool.Call) time.Duration {
+	if c.Kind() != procpool.KindFunction {
+		return patient
+	}
+	return f.predicted()
 }
 
 func (s *Scheduler) functionLocked(name string) *function {

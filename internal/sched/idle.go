@@ -13,20 +13,44 @@ const overrunTick = 2 * time.Millisecond
 // maybeIdleLocked counts a lane as idle if it is, and finds it something to do.
 func (s *Scheduler) maybeIdleLocked(l *lane) {
 	w := l.worker
+	if w.suspect {
+		if w.seclude(); !w.suspect {
+			for _, other := range w.lanes {
+				s.maybeIdleLocked(other)
+			}
+			return
+		}
+	}
 	if w.held == 0 && !w.dead {
 		s.emptiedLocked(w)
 	} else if w.doom != nil {
 		s.condemnLocked(w)
 	}
-	if l.held > 0 || l.fenced || l.isIdle || s.ended || !w.takes() {
+	if w.lends() {
+		s.refitLocked(w)
 		return
 	}
+	if l.held > 0 || l.fenced || l.isIdle || s.ended || !w.takes() || l.index >= len(w.lanes) {
+		return
+	}
+	s.idlesLocked(l)
+	if l.own.count == 0 {
+		s.findWorkLocked()
+	}
+}
+
+// idlesLocked counts a lane as idle.
+func (s *Scheduler) idlesLocked(l *lane) {
 	l.isIdle = true
 	s.idle = append(s.idle, l)
 	if l.own.count > 0 {
 		s.wantLocked(l)
-		return
 	}
+}
+
+// findWorkLocked is called when a lane idles: if nothing waits for it, it may take work
+// from a busy one.
+func (s *Scheduler) findWorkLocked() {
 	if s.queue.first() == nil && s.ahead > 0 {
 		s.stealLocked()
 	}
@@ -34,12 +58,6 @@ func (s *Scheduler) maybeIdleLocked(l *lane) {
 
 // emptiedLocked does what is due when a worker holds nothing.
 func (s *Scheduler) emptiedLocked(w *worker) {
-	if w.alone {
-		w.alone = false
-		for _, l := range w.lanes {
-			s.maybeIdleLocked(l)
-		}
-	}
 	if w.retiring {
 		s.leaveLocked(w)
 	}
@@ -80,7 +98,7 @@ func (s *Scheduler) stealLocked() {
 	}
 }
 
-// overtakeLocked takes back what a lane was sent ahead if that is of a lower priority
+// overtakeLocked takes back what a lane was sent ahead if that is of a lower rank
 // than a call that has come and waits, so that the lane takes that one next.
 func (s *Scheduler) overtakeLocked(c *procpool.Call) {
 	own, _ := c.Slot.Owner.(*lane) // the only one that may take it, if any
@@ -92,7 +110,7 @@ func (s *Scheduler) overtakeLocked(c *procpool.Call) {
 			if !l.isAhead || l.fenced || w.dead || own != nil && own != l {
 				continue
 			}
-			if last := l.newest(); last != nil && last.Priority() < c.Priority() {
+			if last := l.newest(); last != nil && rank(last) < rank(c) {
 				s.withdrawAheadLocked(l)
 				return
 			}

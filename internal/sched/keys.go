@@ -44,6 +44,30 @@ func (k *keys) touch(b *binding) {
 	k.push(b)
 }
 
+// keyOf returns the key that ties the call to a lane. That of a nested call does not:
+// its caller waits for it, maybe with the same key.
+func keyOf(c *procpool.Call) string {
+	if nested(c) {
+		return ""
+	}
+	return c.Key()
+}
+
+// hintedLocked returns an idle lane of the worker that has the key of a nested call,
+// nil when there is none.
+func (s *Scheduler) hintedLocked(c *procpool.Call) *lane {
+	b := s.bindingLocked(c)
+	if b == nil {
+		return nil
+	}
+	for _, l := range b.lane.worker.lanes {
+		if l.isIdle {
+			return l
+		}
+	}
+	return nil
+}
+
 // bindingLocked returns what ties the key of c, nil when nothing does yet. To ask is
 // to use the key.
 func (s *Scheduler) bindingLocked(c *procpool.Call) *binding {
@@ -57,7 +81,7 @@ func (s *Scheduler) bindingLocked(c *procpool.Call) *binding {
 // holdKeyLocked ties the key of c to l, if it has one and that has no lane yet, and
 // keeps it there until its uses are counted down.
 func (s *Scheduler) holdKeyLocked(l *lane, c *procpool.Call) *binding {
-	if c.Key() == "" {
+	if keyOf(c) == "" {
 		return nil
 	}
 	b := s.keys[c.Key()]
@@ -93,7 +117,7 @@ func (s *Scheduler) unbindLocked(b *binding) {
 
 // useKey counts items of c that the lane is given or, below zero, that it has no more.
 func (l *lane) useKey(c *procpool.Call, items int) {
-	if c.Key() == "" {
+	if keyOf(c) == "" {
 		return
 	}
 	if b := l.worker.bindings[c.Key()]; b != nil && b.lane == l {
@@ -117,7 +141,7 @@ func (s *Scheduler) releaseKeysLocked(w *worker) {
 func (s *Scheduler) placeLocked(c *procpool.Call, mark uint32, put func(*lines, *procpool.Call)) {
 	c.Slot.Mark, c.Slot.Owner = mark, nil
 	s.queue.add(c)
-	if c.Key() != "" {
+	if keyOf(c) != "" {
 		if b := s.bindingLocked(c); b != nil {
 			s.joinLocked(b, c, put)
 			return
@@ -127,13 +151,20 @@ func (s *Scheduler) placeLocked(c *procpool.Call, mark uint32, put func(*lines, 
 }
 
 // joinLocked has a call wait for the lane of its key, which is one that idles if there
-// is a choice.
+// is a choice, or at least one that does not wait for nested calls.
 func (s *Scheduler) joinLocked(b *binding, c *procpool.Call, put func(*lines, *procpool.Call)) {
 	if b.uses == 0 && !b.lane.isIdle {
-		for _, l := range b.lane.worker.lanes {
+		w := b.lane.worker
+		if b.lane.waits() || b.lane.index >= len(w.lanes) {
+			b.lane = w.lanes[0]
+		}
+		for _, l := range w.lanes {
 			if l.isIdle {
 				b.lane = l
 				break
+			}
+			if b.lane.waits() && !l.waits() {
+				b.lane = l
 			}
 		}
 	}
@@ -141,6 +172,22 @@ func (s *Scheduler) joinLocked(b *binding, c *procpool.Call, put func(*lines, *p
 	c.Slot.Owner = b.lane
 	put(&b.lane.own, c)
 	s.wantLocked(b.lane)
+}
+
+// scatterLocked has the calls that wait for a lane wait for others if they can, since
+// its call waits for nested ones, which may take long.
+func (s *Scheduler) scatterLocked(l *lane) {
+	if l.own.count == 0 {
+		return
+	}
+	var calls []*procpool.Call
+	for c := l.own.first(); c != nil; c = l.own.first() {
+		s.displaceLocked(c)
+		calls = append(calls, c)
+	}
+	for _, c := range calls {
+		s.placeLocked(c, c.Slot.Mark, (*lines).put)
+	}
 }
 
 // wantLocked has a lane looked at for which calls wait.
@@ -164,16 +211,16 @@ func (s *Scheduler) displaceLocked(c *procpool.Call) {
 }
 
 // nextLocked returns the call that l is to be given next, nil when none waits for
-// it. Of those of the same priority the one that came first comes first, whether it
+// it. Of those of the same rank the one that came first comes first, whether it
 // waits for l alone or for any lane: so calls with the same key keep their order
 // although some of them were there before their key had a lane.
 func (s *Scheduler) nextLocked(l *lane) *procpool.Call {
 	for {
 		own, c := l.own.first(), s.queue.first()
-		if own != nil && (c == nil || own.Priority() > c.Priority() || own.Priority() == c.Priority() && own.Slot.Stamp < c.Slot.Stamp) {
+		if compare(own, c) < 0 {
 			return own
 		}
-		if c == nil || c.Key() == "" {
+		if c == nil || keyOf(c) == "" {
 			return c
 		}
 		b := s.bindingLocked(c)

@@ -48,6 +48,8 @@ type lane struct {
 	deaf     bool   // it went on when its grace was over
 	again    rerun  // of the call that graceSeq names: it timed out and is to be run again
 
+	loan *loan // of the call that runs, if it has made nested calls
+
 	alarm   *time.Timer // looks whether a call has run too long
 	alarmAt int64       // when it is going to, 0 for not at all
 	seenSeq uint64      // the call that it saw running last,
@@ -89,6 +91,10 @@ func (l *lane) put(c *procpool.Call, items int, each time.Duration) {
 	for end := l.next + uint64(items); l.next < end; l.next++ {
 		l.ring[l.next&mask] = c
 	}
+	if l.held == 0 {
+		l.worker.busy++
+		l.worker.use(l)
+	}
 	l.held += items
 	l.worker.held += items
 	l.useKey(c, items)
@@ -109,8 +115,14 @@ func (l *lane) grow() {
 // the last of the call.
 func (l *lane) forget(seq uint64, c *procpool.Call) (whole bool) {
 	l.clear(seq)
+	if l.loan != nil && l.loan.seq == seq {
+		l.endLoan()
+	}
 	l.held--
 	l.worker.held--
+	if l.held == 0 {
+		l.worker.busy--
+	}
 	l.useKey(c, -1)
 	l.load -= time.Duration(c.Slot.Estimate)
 	if seq != endOf(c) {
@@ -158,7 +170,7 @@ func (l *lane) firstOf(c *procpool.Call) uint64 {
 // the worker for itself.
 func (l *lane) room(c *procpool.Call, f *function) int {
 	w := l.worker
-	if l.fenced || l.graceSeq != 0 || !w.takes() {
+	if l.fenced || l.graceSeq != 0 || !w.takes() || l.held == 0 && w.active() >= w.slots || w.suspect && !nested(c) {
 		return 0
 	}
 	left := math.MaxInt
@@ -166,18 +178,18 @@ func (l *lane) room(c *procpool.Call, f *function) int {
 		left = w.limit - w.given
 	}
 	if suspect(c) {
-		if w.held > 0 {
+		if l.held > 0 || w.active() > 0 {
 			return 0
 		}
 		return 1
 	}
-	if !w.recorder || f.slow == 0 || f.slow >= patient {
+	if !w.recorder || f.slow == 0 || f.slow >= patient || c.Kind() != procpool.KindFunction {
 		if l.held > 0 {
 			return 0
 		}
 		return 1
 	}
-	if l.held > 0 && l.bytes+c.Slot.Cost > lookAheadBytes {
+	if l.held > 0 && (l.bytes+c.Slot.Cost > lookAheadBytes || l.waits() || w.active() > w.slots) {
 		return 0
 	}
 	n := max(int((lookAhead-l.load)/f.slow), 0)

@@ -139,7 +139,7 @@ func (s *Scheduler) Exited(number int, r Report) {
 	w.failures = nil
 	delete(s.workers, number)
 	if !w.spare && !w.retiring {
-		s.lanes -= len(w.lanes)
+		s.lanes -= w.slots
 	}
 	w.stopTimers()
 	s.releaseKeysLocked(w)

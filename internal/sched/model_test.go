@@ -23,7 +23,8 @@ const (
 	succeeds kind = iota
 	fails
 	crashes
-	deaf // goes on until it is killed
+	deaf  // goes on until it is killed
+	nests // makes calls of its own and waits for them
 )
 
 // record is what the model knows of one call. world.mu guards it.
@@ -48,6 +49,13 @@ type record struct {
 	forbidden bool // it was cancelled before it had started
 	blind     bool // it was aboard a dead worker whose page was of no use
 	aboard    int  // dead workers that had been sent it and had not started it
+
+	depth     int  // how many calls it is nested in
+	stream    bool // its kind is not that of a function
+	lent      bool // its attempt has made nested calls
+	abandoned bool // if it is nested: its caller may have given it up
+	posted    bool // likewise: the host has heard of it
+	outcomes  int  // likewise: how many it has had
 }
 
 // world is a scheduler with everything around it that can go wrong.
@@ -58,7 +66,7 @@ type world struct {
 	all  sync.WaitGroup // every goroutine of the model but the submitters
 
 	// The chances of things going wrong.
-	noRecorder, badPage, failedStart, killEvery float64
+	noRecorder, badPage, failedStart, killEvery, nesting float64
 
 	mu      sync.Mutex
 	streams uint64
@@ -67,7 +75,7 @@ type world struct {
 	active  map[string]*record // the last that ran, by key
 	closed  bool
 
-	maxLanes, maxCalls int
+	slots, moreLanes, maxCalls int
 }
 
 // rand returns a source of chance for one goroutine.
@@ -140,7 +148,7 @@ func (w *world) launch(number int) {
 		w.mu.Lock()
 		w.workers[number] = m
 		w.mu.Unlock()
-		w.s.Started(number, m, sched.Traits{Recorder: m.recorder, Lanes: len(m.lanes)})
+		w.s.Started(number, m, sched.Traits{Recorder: m.recorder, Lanes: m.slots, MaxLanes: len(m.lanes)})
 		close(m.registered)
 	})
 }
@@ -183,8 +191,8 @@ func (w *world) checker(stop chan struct{}) {
 	}
 }
 
-// end says what may have given a call up.
-type end struct{ cancelled, noWait bool }
+// end says what may have given a call up, and whether it is nested.
+type end struct{ cancelled, noWait, nested bool }
 
 // judge checks that a call's outcome is one that it can have.
 func (w *world) judge(r *record, out []byte, err error, e end) {
@@ -199,9 +207,12 @@ func (w *world) judge(r *record, out []byte, err error, e end) {
 	fine := false
 	switch {
 	case err == nil:
-		fine = r.kind == succeeds && r.finished && string(out) == r.text
+		fine = (r.kind == succeeds || r.kind == nests) && r.finished && string(out) == r.text
 	case errors.As(err, &to):
 		fine = r.as.timeout > 0 && (r.plain || r.seen && time.Since(r.notedAt) >= r.as.timeout)
+		if fine && r.running != nil && !r.plain {
+			fine = r.running.ranLocked() >= r.as.timeout
+		}
 	case errors.As(err, &te):
 		fine = r.kind == fails && r.finished
 	case errors.As(err, &ce):
@@ -218,6 +229,8 @@ func (w *world) judge(r *record, out []byte, err error, e end) {
 		fine = e.cancelled
 	case errors.Is(err, procpool.ErrQueueFull):
 		fine = e.noWait && r.starts == 0
+	case errors.Is(err, procpool.ErrNestingLimit):
+		fine = e.nested && r.starts == 0
 	case errors.Is(err, procpool.ErrClosed):
 		fine = w.closed
 	case errors.Is(err, errStart), errors.As(err, &se):
@@ -246,10 +259,10 @@ func (w *world) submitter(groups int) {
 	for range groups {
 		as := newManner(rng)
 		task := w.inManner(all[rng.IntN(len(all))], as)
-		switch rng.IntN(6) {
-		case 0:
+		switch n := rng.IntN(6); {
+		case n == 0:
 			w.mapGroup(rng, task, as)
-		case 1:
+		case n == 1 && w.killEvery > 0:
 			w.deafCall(rng, task, as)
 		default:
 			w.burst(rng, task, as)
@@ -261,12 +274,15 @@ func (w *world) submitter(groups int) {
 }
 
 func (w *world) kindOf(rng *rand.Rand, as *manner) kind {
+	if rng.Float64() < w.nesting {
+		return nests
+	}
 	switch n := rng.IntN(40); {
-	case n == 0:
+	case n == 0 && w.killEvery > 0:
 		return crashes
 	case n < 3:
 		return fails
-	case n == 3 && as.timeout > 0:
+	case n == 3 && as.timeout > 0 && w.killEvery > 0:
 		return deaf
 	default:
 		return succeeds
@@ -309,7 +325,7 @@ func (w *world) burst(rng *rand.Rand, task *procpool.Func[[]byte, []byte], as *m
 	var calls []submitted
 	for range n {
 		r := w.newCall(rng, w.kindOf(rng, as), as)
-		calls = append(calls, submitted{r, task.Submit(ctx, w, []byte(r.text)), end{ends, noWait}})
+		calls = append(calls, submitted{r, task.Submit(ctx, w, []byte(r.text)), end{cancelled: ends, noWait: noWait}})
 		if rng.IntN(12) == 0 {
 			c := &calls[rng.IntN(len(calls))]
 			c.e.cancelled = w.cancel(c.r, c.f) || c.e.cancelled
@@ -397,82 +413,4 @@ func (w *world) close(how func()) {
 	w.closed = true
 	w.mu.Unlock()
 	how()
-}
-
-// Rules 6.1 to 6.7 and 6.11 against everything at once: calls plain and in packs, with
-// time limits, re-runs, priorities and keys; bounded queues, cancels, contexts, crashes
-// at any moment, workers of several lanes that come and go or do not start, and the end
-// of the pool at any moment. What must hold is checked where it happens: every call
-// ends, with an outcome that it can have; none runs more often than it may, nor twice
-// at once; none runs that was cancelled before; those of one key run one after the
-// other, in order; no worker runs more calls than its limit; the accounts add up all
-// the time, and in the end nothing is left. A call that never ends is a deadlock,
-// which the bubble reports.
-func TestModel(t *testing.T) {
-	rounds := 400
-	if testing.Short() {
-		rounds = 100
-	}
-	for range rounds {
-		seed := rand.Uint64()
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) { playRound(t, seed) })
-		})
-	}
-}
-
-func playRound(t *testing.T, seed uint64) {
-	w := &world{t: t, seed: seed, workers: make(map[int]*modelWorker), active: make(map[string]*record)}
-	rng := w.rand()
-	sometimes := func(p float64) float64 {
-		if rng.IntN(3) > 0 {
-			return 0
-		}
-		return p * rng.Float64()
-	}
-	w.noRecorder, w.badPage, w.failedStart = sometimes(1), sometimes(1), sometimes(0.9)
-	w.killEvery = float64(1 + rng.IntN(200))
-	w.s = sched.New(w.config(rng))
-	w.s.Start()
-
-	stop := make(chan struct{})
-	w.all.Go(func() { w.operator(stop) })
-	w.all.Go(func() { w.killer(stop) })
-	w.all.Go(func() { w.checker(stop) })
-	var submitters sync.WaitGroup
-	for range 1 + rng.IntN(5) {
-		groups := 1 + rng.IntN(6)
-		submitters.Go(func() { w.submitter(groups) })
-	}
-
-	if rng.IntN(2) == 0 {
-		submitters.Wait()
-	} else {
-		<-time.After(time.Duration(rng.IntN(30000)) * time.Microsecond)
-	}
-	if rng.IntN(2) == 0 {
-		w.close(func() { <-w.s.Drain() })
-	}
-	var gone <-chan struct{}
-	w.close(func() { gone, _ = w.s.Kill() })
-	<-gone
-	submitters.Wait()
-	close(stop)
-	w.all.Wait()
-	w.s.WaitEvents()
-	synctest.Wait()
-
-	if err := w.s.Check(); err != nil {
-		t.Errorf("in the end the scheduler's accounts are wrong:\n%v", err)
-	}
-	st := w.s.Stats()
-	if st.Submitted != st.Succeeded+st.Failed+st.Cancelled+st.Refused {
-		t.Errorf("rule 6.1: the counts do not add up: %+v", st)
-	}
-	if st.Queued+st.Running+st.Delayed+st.Workers+st.Idle+st.Busy+st.Starting != 0 || st.QueuedBytes != 0 || st.Senseless != 0 {
-		t.Errorf("rule 6.6: something is left: %+v", st)
-	}
-	if n, ok := w.s.Watches(); !ok {
-		t.Errorf("%d contexts are still watched", n)
-	}
 }

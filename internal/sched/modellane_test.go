@@ -21,6 +21,8 @@ type modelLane struct {
 	fence             uint64
 	started, finished uint64
 	startedAt         time.Time
+	waitsSince        time.Time     // the zero time while the call does not wait for nested ones
+	waited            time.Duration // by the call, before
 	inbox             []item
 	sent              map[uint64]*record // and not answered
 	marks             map[uint64]bool    // cancelled before they started
@@ -58,7 +60,7 @@ func (l *modelLane) serve() {
 			return
 		}
 		before := l.started
-		l.started, l.startedAt = it.seq, time.Now()
+		l.started, l.startedAt, l.waited, l.waitsSince = it.seq, time.Now(), 0, time.Time{}
 		it.rec.noteLocked()
 		l.m.w.mu.Unlock()
 
@@ -88,7 +90,7 @@ func (l *modelLane) serve() {
 			return
 		}
 		l.m.w.mu.Lock()
-		l.running, l.cancelled, l.current = 0, nil, nil
+		l.running, l.cancelled = 0, nil
 		if l.m.isDead {
 			l.m.w.mu.Unlock()
 			return
@@ -96,6 +98,7 @@ func (l *modelLane) serve() {
 		l.answerLocked(it, reply)
 		l.finished = it.seq
 		it.rec.endLocked()
+		l.current = nil
 		l.m.w.mu.Unlock()
 	}
 }
@@ -123,6 +126,16 @@ func (l *modelLane) run(it item, cancelled chan struct{}) (reply sched.Reply, ok
 		return reply, false
 	case crashes:
 		wait /= 2
+	}
+	if it.rec.kind == nests {
+		alive, stopped := l.nest(it, cancelled)
+		if !alive || stopped && !l.stop(&reply) {
+			return reply, false
+		}
+		if stopped {
+			reply.Run = time.Since(begin)
+			return reply, true
+		}
 	}
 	select {
 	case <-time.After(wait):
@@ -195,7 +208,7 @@ func (l *modelLane) answerLocked(it item, r sched.Reply) {
 
 func (l *modelLane) flushLocked() {
 	if len(l.journal) > 0 {
-		l.m.kernel = append(l.m.kernel, l.journal)
+		l.m.kernel = append(l.m.kernel, message{replies: l.journal})
 		l.journal = nil
 		signal(l.m.arrived)
 	}

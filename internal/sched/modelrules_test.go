@@ -71,7 +71,8 @@ func (w *world) config(rng *rand.Rand) sched.Config {
 		Launch:  w.launch,
 		OnEvent: func(sched.Event) {},
 	}
-	w.maxLanes, cfg.MinWorkers = cfg.Concurrency, cfg.Workers
+	cfg.NestingDepth, cfg.NestedCalls = 1+rng.IntN(8), 1+rng.IntN(1<<rng.IntN(9))
+	w.slots, w.moreLanes, cfg.MinWorkers = cfg.Concurrency, rng.IntN(12), cfg.Workers
 	if rng.IntN(2) == 0 {
 		return cfg
 	}
@@ -147,13 +148,14 @@ func (r *record) startLocked(l *modelLane) {
 		w.t.Errorf("rule 6.3: call %d runs on worker %d while it runs on worker %d", r.id, m.number, r.running.m.number)
 	}
 	r.running, l.current = l, r
-	r.notedAt, r.finished = l.startedAt, false
+	r.notedAt, r.finished, r.lent = l.startedAt, false, false
 	if r.forbidden {
 		w.t.Errorf("rule 6.4: call %d runs on worker %d although it was cancelled before it started", r.id, m.number)
 	}
 	if m.starts++; w.maxCalls > 0 && m.starts > w.maxCalls {
 		w.t.Errorf("rule 6.11: worker %d runs its %d. call; %d are its limit", m.number, m.starts, w.maxCalls)
 	}
+	l.m.crowdLocked()
 	if r.key == "" {
 		return
 	}
@@ -170,11 +172,26 @@ func (r *record) startLocked(l *modelLane) {
 	r.as.last[r.key] = r.seat
 }
 
+// crowdLocked checks that the worker does not run more calls than it may, those not
+// counted whose slot was lent when they waited.
+func (m *modelWorker) crowdLocked() {
+	n := 0
+	for _, l := range m.lanes {
+		if l.current != nil && !l.current.lent {
+			n++
+		}
+	}
+	if n > m.slots {
+		m.w.t.Errorf("rule 6.12: worker %d runs %d calls that never lent their slots, and may run %d", m.number, n, m.slots)
+	}
+}
+
 // endLocked books that the call's function has returned.
 func (r *record) endLocked() {
 	if limit := r.as.timeout; limit > 0 && !r.plain {
-		// It is stopped at its limit, and has the grace to end.
-		if ran := time.Since(r.notedAt); ran > limit+10*time.Millisecond {
+		// It is stopped at its limit, or a little later if it waits now and then, and
+		// has the grace to end.
+		if ran := r.running.ranLocked(); ran > limit+15*time.Millisecond {
 			r.w.t.Errorf("rule 6.4: call %d with a limit of %v ran for %v", r.id, limit, ran)
 		}
 	}

@@ -18,6 +18,7 @@ type modelWorker struct {
 	number   int
 	recorder bool
 	lanes    []*modelLane
+	slots    int // how many calls it runs at once
 
 	dead       chan struct{}
 	registered chan struct{} // closed when the scheduler knows of it
@@ -27,10 +28,19 @@ type modelWorker struct {
 
 	// The rest is guarded by world.mu.
 	isDead  bool
-	starts  int             // calls that it has started
-	backlog int             // bytes of arguments that were sent and not answered
-	kernel  [][]sched.Reply // handed over, in batches
-	arrived chan struct{}   // tells the receiver of a batch
+	starts  int           // calls that it has started
+	backlog int           // bytes of arguments that were sent and not answered
+	kernel  []message     // handed over, in batches
+	arrived chan struct{} // tells the receiver of a batch
+
+	children map[attempt][]*nestedCall // that the host has heard of
+}
+
+// message is what a worker hands over at a time: replies, or something else that the
+// receiver does.
+type message struct {
+	replies []sched.Reply
+	do      func()
 }
 
 func newModelWorker(w *world, number int) *modelWorker {
@@ -38,9 +48,9 @@ func newModelWorker(w *world, number int) *modelWorker {
 	m := &modelWorker{
 		w: w, number: number, recorder: rng.Float64() >= w.noRecorder,
 		dead: make(chan struct{}), registered: make(chan struct{}), served: make(chan struct{}), received: make(chan struct{}),
-		arrived: make(chan struct{}, 1),
+		arrived: make(chan struct{}, 1), slots: 1 + rng.IntN(w.slots), children: make(map[attempt][]*nestedCall),
 	}
-	for index := range 1 + rng.IntN(w.maxLanes) {
+	for index := range m.slots + w.moreLanes {
 		l := newModelLane(m, index)
 		m.lanes = append(m.lanes, l)
 		m.serving.Add(1)
@@ -70,6 +80,11 @@ func (m *modelWorker) Send(lane int, calls []*procpool.Call) {
 		for i, text := range itemsOf(c) {
 			rec := m.w.lookUp(text)
 			rec.plain = rec.plain || !m.recorder
+			for _, other := range l.sent {
+				if rec.stream || other.stream {
+					m.w.t.Errorf("worker %d: call %d is sent behind call %d, and one of them is a stream", m.number, rec.id, other.id)
+				}
+			}
 			l.sent[c.Slot.Seq+uint64(i)] = rec
 		}
 	}
@@ -142,7 +157,13 @@ func (m *modelWorker) Progress(lane int) (started, finished uint64, ran time.Dur
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	l := m.lanes[lane]
-	return l.started, l.finished, time.Since(l.startedAt)
+	return l.started, l.finished, l.ranLocked()
+}
+
+func (m *modelWorker) Waiting(lane int) bool {
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	return m.recorder && !m.lanes[lane].waitsSince.IsZero()
 }
 
 func (m *modelWorker) SetHot(bool) {}
@@ -200,15 +221,36 @@ func (m *modelWorker) receive() {
 			<-time.After(time.Duration(rng.IntN(100)) * time.Microsecond)
 		}
 		for _, batch := range batches {
-			m.w.mu.Lock()
-			for _, r := range batch {
-				delete(m.lanes[r.Lane].sent, r.Seq)
+			if batch.do != nil {
+				batch.do()
+				continue
 			}
-			m.w.mu.Unlock()
-			if !m.w.s.Replies(m.number, batch) {
-				m.w.t.Errorf("worker %d: the scheduler sees no sense in %+v", m.number, batch)
-			}
+			m.deliver(batch.replies, rng.IntN(2) == 0)
 		}
+	}
+}
+
+// deliver gives replies to the scheduler, and gives up the nested calls of the calls that
+// they are for, before or after that.
+func (m *modelWorker) deliver(replies []sched.Reply, before bool) {
+	m.w.mu.Lock()
+	for _, r := range replies {
+		delete(m.lanes[r.Lane].sent, r.Seq)
+	}
+	m.w.mu.Unlock()
+	orphan := func() {
+		for _, r := range replies {
+			m.orphan(attempt{int(r.Lane), r.Seq})
+		}
+	}
+	if before {
+		orphan()
+	}
+	if !m.w.s.Replies(m.number, replies) {
+		m.w.t.Errorf("worker %d: the scheduler sees no sense in %+v", m.number, replies)
+	}
+	if !before {
+		orphan()
 	}
 }
 
@@ -219,6 +261,9 @@ func (m *modelWorker) supervise() {
 	<-m.received
 	<-m.registered
 	rng := m.w.rand()
+	if rng.IntN(2) == 0 {
+		m.orphanAll()
+	}
 	m.w.mu.Lock()
 	r := sched.Report{
 		Crash:  procpool.CrashError{Worker: m.number, PID: m.PID(), Reason: "the model killed it"},
@@ -241,4 +286,5 @@ func (m *modelWorker) supervise() {
 	delete(m.w.workers, m.number)
 	m.w.mu.Unlock()
 	m.w.s.Exited(m.number, r)
+	m.orphanAll()
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -10,9 +11,10 @@ import (
 // queue is the calls that wait for a worker, and the submitters that wait for room
 // in it. The scheduler's lock guards it.
 type queue struct {
-	lines       // the calls that any worker may take
-	n     int   // calls, those that wait for a worker of their own included; a pack counts once
-	bytes int64 // of their payloads
+	lines        // the calls that any worker may take
+	nested int   // those that are nested, which have bounds of their own
+	n      int   // the others, those that wait for a worker of their own included; a pack counts once
+	bytes  int64 // of the payloads of these
 
 	turns []*turn // blocked submitters, the first first
 	// granted and grantedBytes are the room that belongs to submitters who
@@ -21,18 +23,38 @@ type queue struct {
 	grantedBytes int64
 }
 
-// lines are calls that wait, one line for each priority, the highest first. Empty
-// lines stay: there are few priorities.
+// lines are calls that wait, one line for each rank, the highest first. Empty lines
+// stay, but for those of nested calls: there are few priorities.
 type lines struct {
 	all   []*line
 	count int
 }
 
-// line is the calls of one priority in the order of their submission.
+// line is the calls of one rank in the order of their submission.
 type line struct {
-	priority   int
+	rank       int
 	head, tail *procpool.Call
 }
+
+// rank orders what waits: of two calls the one that is nested more deeply goes first,
+// and of those the one of the higher priority.
+func rank(c *procpool.Call) int { return int(c.Slot.Depth)<<8 + c.Priority() }
+
+// compare is below 0 when a goes before b, above when b goes before a. nil goes last.
+func compare(a, b *procpool.Call) int {
+	switch {
+	case a == b:
+		return 0
+	case a == nil:
+		return 1
+	case b == nil:
+		return -1
+	}
+	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(a.Slot.Stamp, b.Slot.Stamp))
+}
+
+// nested reports whether a task has made the call.
+func nested(c *procpool.Call) bool { return c.Slot.Depth > 0 }
 
 // first returns the call whose turn it is, nil when none waits.
 func (q *lines) first() *procpool.Call {
@@ -55,37 +77,37 @@ func (q *lines) oldest() int64 {
 	return stamp
 }
 
-func (q *lines) line(priority int) *line {
+func (q *lines) line(rank int) *line {
 	for i, l := range q.all {
-		if l.priority == priority {
+		if l.rank == rank {
 			return l
 		}
-		if l.priority < priority {
-			q.all = slices.Insert(q.all, i, &line{priority: priority})
+		if l.rank < rank {
+			q.all = slices.Insert(q.all, i, &line{rank: rank})
 			return q.all[i]
 		}
 	}
-	q.all = append(q.all, &line{priority: priority})
+	q.all = append(q.all, &line{rank: rank})
 	return q.all[len(q.all)-1]
 }
 
 // pushBack appends a call.
 func (q *lines) pushBack(c *procpool.Call) {
-	l := q.line(c.Priority())
+	l := q.line(rank(c))
 	l.insert(l.tail, c)
 	q.count++
 }
 
-// pushFront puts a call before all others of its priority.
+// pushFront puts a call before all others of its rank.
 func (q *lines) pushFront(c *procpool.Call) {
-	q.line(c.Priority()).insert(nil, c)
+	q.line(rank(c)).insert(nil, c)
 	q.count++
 }
 
 // put puts a call that was given out among the others in the order in which they
 // were submitted. That is at the front, or nearly.
 func (q *lines) put(c *procpool.Call) {
-	l := q.line(c.Priority())
+	l := q.line(rank(c))
 	var after *procpool.Call
 	for next := l.head; next != nil && next.Slot.Stamp < c.Slot.Stamp; next = next.Slot.Next {
 		after = next
@@ -99,7 +121,7 @@ func (q *lines) put(c *procpool.Call) {
 func (q *lines) merge(other *lines) {
 	for _, from := range other.all {
 		var after *procpool.Call
-		to := q.line(from.priority)
+		to := q.line(from.rank)
 		for c := from.head; c != nil; c = from.head {
 			other.remove(c)
 			c.Slot.Owner = nil
@@ -119,7 +141,7 @@ func (q *lines) merge(other *lines) {
 
 // remove takes a call out.
 func (q *lines) remove(c *procpool.Call) {
-	l := q.line(c.Priority())
+	l := q.line(rank(c))
 	prev, next := c.Slot.Prev, c.Slot.Next
 	if prev == nil {
 		l.head = next
@@ -133,6 +155,9 @@ func (q *lines) remove(c *procpool.Call) {
 	}
 	c.Slot.Prev, c.Slot.Next = nil, nil
 	q.count--
+	if l.head == nil && nested(c) {
+		q.all = slices.DeleteFunc(q.all, func(other *line) bool { return other == l })
+	}
 }
 
 // insert puts a call behind another, or first.
@@ -154,14 +179,25 @@ func (l *line) insert(after, c *procpool.Call) {
 
 // add counts a call that has come into the queue, leave one that has gone.
 func (q *queue) add(c *procpool.Call) {
+	if nested(c) {
+		q.nested++
+		return
+	}
 	q.n++
 	q.bytes += c.Slot.Cost
 }
 
 func (q *queue) leave(c *procpool.Call) {
+	if nested(c) {
+		q.nested--
+		return
+	}
 	q.n--
 	q.bytes -= c.Slot.Cost
 }
+
+// waiting returns how many calls wait in all.
+func (q *queue) waiting() int { return q.n + q.nested }
 
 // turn is a submitter's place in the line for room.
 type turn struct {

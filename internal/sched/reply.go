@@ -51,12 +51,7 @@ func (s *Scheduler) Replies(number int, replies []Reply) bool {
 	if !sane {
 		s.killLocked(w, errSenseless)
 	}
-	for _, l := range w.lanes {
-		if s.feedLocked(l) {
-			s.pumpLocked(w)
-		}
-		s.maybeIdleLocked(l)
-	}
+	s.refillLocked(w)
 	s.dispatchLocked()
 	s.mu.Unlock()
 	w.tell()
@@ -65,6 +60,27 @@ func (s *Scheduler) Replies(number int, replies []Reply) bool {
 		go s.consider(failures)
 	}
 	return sane
+}
+
+// refillLocked gives a worker that has answered what it has room for, and counts its
+// lanes as idle that get nothing. Which of its empty lanes a worker that lends slots may
+// use is decided there.
+func (s *Scheduler) refillLocked(w *worker) {
+	if w.lends() {
+		for _, l := range w.lanes {
+			if l.held > 0 && s.feedLocked(l) {
+				s.pumpLocked(w)
+			}
+		}
+		s.maybeIdleLocked(w.lanes[0])
+		return
+	}
+	for _, l := range w.lanes {
+		if s.feedLocked(l) {
+			s.pumpLocked(w)
+		}
+		s.maybeIdleLocked(l)
+	}
 }
 
 // takeFailuresLocked returns what settling has left to consider. What is not nil is
@@ -159,7 +175,7 @@ func (s *Scheduler) answerLocked(l *lane, c *procpool.Call, r *Reply) {
 		s.fleet.proved(w.number)
 	}
 	l.ran = r.Seq
-	if f, ok := c.Slot.Group.(*function); ok {
+	if f, ok := c.Slot.Group.(*function); ok && c.Kind() == procpool.KindFunction {
 		f.observe(r.Run)
 	}
 	if r.Kind == Failed && (c.Slot.Mark == markAgain || c.Slot.Mark == markSent && c.MayRetry()) {
@@ -206,7 +222,17 @@ func (s *Scheduler) told() {
 // overLocked ends the scheduler's interest in a call.
 func (s *Scheduler) overLocked(c *procpool.Call) {
 	c.Slot.Mark, c.Slot.Owner = markOver, nil
+	if nested(c) {
+		s.settledLocked(c)
+		return
+	}
 	s.unwatchLocked(c)
+}
+
+// revokedLocked marks a call that a lane holds and that has its outcome.
+func (s *Scheduler) revokedLocked(c *procpool.Call) {
+	c.Slot.Mark = markRevoked
+	s.settledLocked(c)
 }
 
 // takeBackLocked takes the items of c from sequence number seq on off the lane's

@@ -12,6 +12,7 @@ import (
 type restarts struct {
 	failures int // rounds of failed starts since a worker proved itself
 	newest   int // the newest worker at the last failure that was counted
+	patience int // rounds after which calls are refused
 	err      error
 	fraction func() float64 // in [0, 1); nil for chance
 }
@@ -20,8 +21,9 @@ const (
 	firstDelay   = 100 * time.Millisecond
 	longestDelay = 10 * time.Second
 	// patience is how many rounds of starts may fail before waiting calls are
-	// refused.
-	patience = 5
+	// refused, patienceOnce the same where there is but one call.
+	patience     = 5
+	patienceOnce = 3
 	// settled is how long a worker lives that had no trouble starting, even
 	// if nobody ever called it.
 	settled = 10 * time.Second
@@ -55,7 +57,7 @@ func (r *restarts) proved() { r.failures, r.err = 0, nil }
 // refusal returns the error with which to refuse calls while no worker lives, nil
 // while it is worth waiting.
 func (r *restarts) refusal() error {
-	if r.failures < patience {
+	if r.failures < r.patience {
 		return nil
 	}
 	return r.err

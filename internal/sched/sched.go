@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,16 @@ type Config struct {
 	GrowAfter, IdleTimeout time.Duration
 	MaxCalls               int
 	MaxAge                 time.Duration
+	// NestingDepth is how many calls deep a call may be nested, NestedCalls how many
+	// nested calls may be outstanding.
+	NestingDepth, NestedCalls int
+	// Number returns a number for the next worker, above all before. It is called
+	// with the lock held and must not call back. nil counts from 1.
+	Number func() int
+	// Once is for a Scheduler that runs one call, in a process of its own: a worker
+	// is launched when the call waits, and none in its place when it has run. Workers,
+	// MinWorkers, Spares and MaxCalls do not matter then.
+	Once bool
 	// Launch starts a worker in the background, which is then reported with
 	// Started or StartFailed. It must not block nor call back.
 	Launch func(number int)
@@ -60,9 +71,13 @@ type Link interface {
 	Fence(lane int, k uint64) (started uint64, ok bool)
 	// Unfence lifts the fence.
 	Unfence(lane int)
-	// Progress returns how far the worker has come, and how long ago it
-	// started its last call.
+	// Progress returns how far the worker has come, and how long its last call
+	// has run, without the time in which it waited for nested calls, or as a
+	// stream or session for its caller.
 	Progress(lane int) (started, finished uint64, ran time.Duration)
+	// Waiting reports whether the last call waits so now. Without a flight
+	// recorder that is not known, and false.
+	Waiting(lane int) bool
 	// SetHot says whether short calls are in flight, for which it is worth
 	// polling.
 	SetHot(hot bool)
@@ -93,6 +108,8 @@ type Scheduler struct {
 	wanted    []*lane // those for which calls came that wait for them alone
 	starting  int     // workers that were launched and not heard of
 	ahead     int     // lanes that hold calls they have not started
+	nested    int     // nested calls that are outstanding
+	strangers loan    // ties the nested calls of callers outside of the workers
 	overrun   *time.Timer
 	steer     *time.Timer // asks the fleet
 	steerAt   int64       // when it is going to, 0 for not at all
@@ -131,12 +148,16 @@ const (
 // New returns a Scheduler that has no worker yet; [Scheduler.Start] starts them.
 func New(cfg Config) *Scheduler {
 	cfg.Concurrency = max(cfg.Concurrency, 1)
+	cfg.NestingDepth = min(cfg.NestingDepth, math.MaxUint16)
+	if cfg.Once {
+		cfg.Workers, cfg.MinWorkers, cfg.Spares, cfg.MaxCalls = 1, 1, 0, 1
+	}
 	s := &Scheduler{
 		fleet: newFleet(fleetConfig{
 			Min: cfg.MinWorkers, Max: cfg.Workers, Spares: cfg.Spares, GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout,
-			MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
+			MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge, Number: cfg.Number, Once: cfg.Once,
 		}),
-		elastic:   cfg.MinWorkers < cfg.Workers,
+		elastic:   cfg.MinWorkers < cfg.Workers || cfg.Once,
 		keys:      make(map[string]*binding),
 		cfg:       cfg,
 		epoch:     time.Now(),

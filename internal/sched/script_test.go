@@ -133,7 +133,7 @@ func (h *host) start() *script { return h.startWith(nil) }
 func (h *host) startWith(change func(*script)) *script {
 	h.t.Helper()
 	l := h.prepare(change)
-	h.Started(l.number, l, sched.Traits{Recorder: l.recorder, Lanes: 1 + len(l.more)})
+	h.Started(l.number, l, sched.Traits{Recorder: l.recorder, Lanes: 1 + len(l.more) - l.extra, MaxLanes: 1 + len(l.more)})
 	h.check()
 	return l
 }
@@ -193,7 +193,8 @@ type script struct {
 	h        *host
 	number   int
 	index    int       // of the lane
-	more     []*script // the other lanes of the worker, if this is its first
+	more     []*script // the other lanes of the worker, if this is its first,
+	extra    int       // how many of them are for lending slots
 	recorder bool
 	ok       bool          // the fence works
 	claim    time.Duration // what Progress says instead of how long the call ran, if not 0
@@ -201,6 +202,8 @@ type script struct {
 
 	mu       sync.Mutex
 	items    []sent
+	waiting  bool   // what Waiting says
+	asked    int    // calls of Progress
 	ghost    uint64 // what Fence and Progress say has started, if not 0
 	onFence  func() // runs as the fence rises
 	answered uint64 // the last that was answered
@@ -300,10 +303,18 @@ func (l *script) Progress(lane int) (started, finished uint64, ran time.Duration
 	l = l.lane(lane)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.asked++
 	if l.claim != 0 {
 		return max(l.started, l.ghost), l.finished, l.claim
 	}
 	return max(l.started, l.ghost), l.finished, time.Since(l.startedAt)
+}
+
+func (l *script) Waiting(lane int) bool {
+	l = l.lane(lane)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
 }
 
 func (l *script) SetHot(hot bool) {

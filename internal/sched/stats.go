@@ -19,10 +19,13 @@ type Stats struct {
 	// payloads. Delayed waits for another attempt.
 	Queued, Delayed int
 	QueuedBytes     int64
+	// Nested counts the nested calls without an outcome. Those of them that wait do
+	// not count as queued.
+	Nested int
 	// Running counts what the workers have been given and not answered.
 	Running int
 
-	// Submitted are the calls handed to Enqueue. Each ends as one of:
+	// Submitted are the calls handed to Enqueue and EnqueueNested. Each ends as one of:
 	// Succeeded; Failed, by its task or by a crash; Cancelled, by its future
 	// or its context; Refused, which is also what happens to those that Kill
 	// ends.
@@ -48,7 +51,7 @@ func (s *Scheduler) Stats() Stats {
 	c := &s.counters
 	st := Stats{
 		Workers: len(s.workers), Starting: s.starting,
-		Queued: s.queue.n, QueuedBytes: s.queue.bytes, Delayed: s.delays.n,
+		Queued: s.queue.n, QueuedBytes: s.queue.bytes, Delayed: s.delays.n, Nested: s.nested,
 		Submitted: c.submitted, Succeeded: c.succeeded, Failed: c.failed, Cancelled: c.cancelled, Refused: c.refused, Requeued: c.requeued,
 		Crashes: c.crashes, Killed: c.killed, Starts: c.starts, StartFailures: c.startFailures, Senseless: c.senseless,
 		Retried: c.retried, TimedOut: c.timedOut, Retired: c.retired,

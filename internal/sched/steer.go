@@ -41,7 +41,7 @@ func (s *Scheduler) obeyLocked(o order) {
 		return
 	}
 	w.spare, w.idle = false, s.now()
-	s.lanes += len(w.lanes)
+	s.lanes += w.slots
 	for _, l := range w.lanes {
 		s.maybeIdleLocked(l)
 	}
@@ -102,7 +102,7 @@ func (s *Scheduler) retireLocked(w *worker, why retireReason) {
 		return
 	}
 	if !w.spare {
-		s.lanes -= len(w.lanes)
+		s.lanes -= w.slots
 	}
 	w.retiring, w.spare, w.why = true, false, why
 	for _, l := range w.lanes {

@@ -67,7 +67,8 @@ func (s *Scheduler) alarm(l *lane) {
 }
 
 // overtimeLocked returns the call that the lane runs and its number if it has run
-// longer than it may. If not, it sees to the next look.
+// longer than it may, the time in which it waited not counted. If not, it sees to the
+// next look.
 func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over bool) {
 	l.alarmAt = 0
 	w := l.worker
@@ -76,9 +77,11 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 	}
 	now := s.now()
 	seq, finished, ran := w.link.Progress(l.index)
+	waits := w.recorder && w.link.Waiting(l.index)
 	if !w.recorder {
 		// What was sent has started, alone.
 		seq, finished, ran = l.base, 0, time.Duration(now)
+		waits = l.waits()
 	}
 	if seq > l.sendEnd || seq < l.ran {
 		s.killLocked(w, errSenseless)
@@ -86,16 +89,30 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 	}
 	if c = l.at(seq); c != nil && finished < seq && c.Timeout() > 0 && c.Slot.Mark == markSent {
 		// Whatever its worker says, a call can't have run before it was sent, and
-		// has run since it was first seen to.
-		if l.seenSeq != seq {
+		// has run since it was first seen to, unless it may have waited.
+		again := l.seenSeq == seq
+		if !again {
 			l.seenSeq, l.seenAt = seq, now
 		}
-		ran = min(ran, time.Duration(now-c.Slot.Stamp)-c.Record(procpool.Started).Wait)
-		ran = max(ran, time.Duration(now-l.seenAt))
+		ran = min(max(ran, 0), time.Duration(now-c.Slot.Stamp)-c.Record(procpool.Started).Wait)
+		switch {
+		case !w.recorder:
+			ran -= l.waited(seq, now)
+		case !l.mayWait(c, seq):
+			since := time.Duration(now - l.seenAt)
+			if waits {
+				since -= waitTick // its nested call is on its way here, or it lies
+			}
+			ran = max(ran, since)
+		}
 		if ran >= c.Timeout() {
 			return c, seq, true
 		}
-		s.watchTimeLocked(l, now+int64(c.Timeout()-ran))
+		left := c.Timeout() - ran
+		if waits || again && c.Kind() != procpool.KindFunction {
+			left = max(left, waitTick)
+		}
+		s.watchTimeLocked(l, now+int64(left))
 	}
 	for q := max(l.base, seq+1); q < l.next; q++ {
 		if c := l.at(q); c != nil && c.Timeout() > 0 && c.Slot.Mark == markSent {
@@ -119,11 +136,44 @@ func (s *Scheduler) giveUpLocked(l *lane, c *procpool.Call, seq uint64, again re
 	case again.decided:
 		c.Slot.Mark = markAgain
 	case c.FinishItem(0, nil, err):
-		c.Slot.Mark = markRevoked
+		s.revokedLocked(c)
 		s.counters.failed++
 	default: // its caller has given it up at this moment
-		c.Slot.Mark = markRevoked
+		s.revokedLocked(c)
 		s.counters.cancelled++
 	}
 	s.startGraceLocked(l, seq, again)
+}
+
+// waitTick is how often at most the scheduler looks how long a call has run that waits
+// now and then, which takes no time of its limit.
+const waitTick = 5 * time.Millisecond
+
+// mayWait reports whether the call may have spent time that does not count.
+func (l *lane) mayWait(c *procpool.Call, seq uint64) bool {
+	return c.Kind() != procpool.KindFunction || l.loan != nil && l.loan.seq == seq
+}
+
+// waited returns how long the call has waited for nested calls, by the host's books.
+func (l *lane) waited(seq uint64, now int64) time.Duration {
+	switch {
+	case l.loan == nil || l.loan.seq != seq:
+		return 0
+	case l.waits():
+		return l.loan.waited + time.Duration(now-l.loan.since)
+	default:
+		return l.loan.waited
+	}
+}
+
+// goesOnLocked has the time limit of a call looked at that has waited for nested calls.
+func (s *Scheduler) goesOnLocked(l *lane) {
+	if c := l.at(l.loan.seq); c != nil && c.Timeout() > 0 && c.Slot.Mark == markSent {
+		left := time.Duration(0)
+		if l.worker.recorder {
+			_, _, ran := l.worker.link.Progress(l.index)
+			left = max(c.Timeout()-ran, 0)
+		}
+		s.watchTimeLocked(l, s.now()+int64(left))
+	}
 }

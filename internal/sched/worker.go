@@ -7,10 +7,17 @@ type worker struct {
 	number   int
 	pid      int
 	link     Link
-	recorder bool  // it has one, so calls may be sent ahead and taken back
-	born     int64 // when it was ready, in the scheduler's clock
-	lanes    []*lane
-	held     int // unanswered items on all lanes
+	recorder bool    // it has one, so calls may be sent ahead and taken back
+	born     int64   // when it was ready, in the scheduler's clock
+	lanes    []*lane // those in use
+	held     int     // unanswered items on all lanes
+
+	slots    int     // how many calls it runs at once, those that wait for nested ones not counted
+	maxLanes int     // how many lanes it may have for that
+	made     []*lane // those that it has, of which lanes are the first
+	busy     int     // lanes that hold calls,
+	waiting  int     // and those of them whose call waits for nested ones
+	empty    []*lane // scratch
 
 	spare    bool // takes no calls yet
 	retiring bool // takes no calls any more
@@ -18,7 +25,9 @@ type worker struct {
 	dead     bool // the process is gone, or about to be killed
 	why      retireReason
 
-	alone  bool  // holds a suspect, which gets no company
+	suspect bool // holds a suspect, which gets no company but nested calls,
+	alone   bool // and these only while it waits for some itself
+
 	worked bool  // has run a call
 	hot    bool  // short calls are in flight
 	limit  int   // how many calls it may be given, 0 for any number
@@ -42,21 +51,25 @@ type worker struct {
 type Traits struct {
 	// Recorder reports that it keeps the flight recorder.
 	Recorder bool
-	// Lanes is how many calls it runs at once, at least 1.
-	Lanes int
+	// Lanes is how many calls it runs at once, at least 1. MaxLanes is how many
+	// lanes it has, for calls to wait on for nested ones; not below Lanes.
+	Lanes, MaxLanes int
 	// Used is how many calls it was given on lane 0 before it was ready.
 	Used uint64
 }
 
 func newWorker(number int, link Link, t Traits, now int64) *worker {
 	w := &worker{number: number, pid: link.PID(), link: link, recorder: t.Recorder, born: now, idle: now, spare: true}
-	for i := range max(t.Lanes, 1) {
+	w.slots = max(t.Lanes, 1)
+	w.maxLanes = max(t.MaxLanes, w.slots)
+	for i := range w.slots {
 		next := uint64(1)
 		if i == 0 {
 			next += t.Used
 		}
-		w.lanes = append(w.lanes, newLane(w, i, next))
+		w.made = append(w.made, newLane(w, i, next))
 	}
+	w.lanes = w.made
 	return w
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // codec is the gRPC codec of both sides: plain protobuf on the wire, so that the
-// peer may be anything, but the two hot messages are encoded from and decoded
+// peer may be anything, but the hot messages are encoded from and decoded
 // into our own structures, without the generated types' allocations and copies.
 // Everything else goes to gRPC's own codec. It is safe for concurrent use.
 type codec struct {
@@ -31,6 +31,8 @@ func (codec) Name() string { return proto.Name }
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *workRequest:
+		return m.marshal(c.pool), nil
+	case *postedRequest:
 		return m.marshal(c.pool), nil
 	case *workResponse:
 		return m.marshal(c.pool), nil

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 	"github.com/procpool/procpool/internal/wire"
@@ -67,6 +68,9 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 		Sdk: "fake", Language: "none", Revision: 1, Lanes: r.GetLanes(),
 		Tasks: []*workerv1.TaskDescription{{Name: "square", Codecs: []string{"cbor"}}},
 	}
+	if strings.HasPrefix(f.behaviour, streamPrefix) {
+		fakeStreams(h)
+	}
 	switch f.behaviour {
 	case "dies-in-hello":
 		dies()
@@ -106,6 +110,14 @@ func (f fakeWorker) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, w
 }
 
 func (f fakeWorker) answer(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse], task *workerv1.Task) error {
+	switch {
+	case strings.HasPrefix(f.behaviour, fakeNested):
+		return f.nest(stream, task)
+	case strings.HasPrefix(f.behaviour, fakeTells):
+		return f.tell(stream, task)
+	case strings.HasPrefix(f.behaviour, streamPrefix):
+		return f.answerStream(stream, task)
+	}
 	outcome := &workerv1.Outcome{Seq: task.GetSeq(), Lane: task.GetLane(), Result: &workerv1.Outcome_Inline{Inline: task.GetInline()}}
 	switch f.behaviour {
 	case "wrong-lane":
@@ -161,8 +173,7 @@ func (f fakeWorker) answerPing(stream grpc.BidiStreamingServer[workerv1.ControlR
 	case "control-garbage":
 		return stream.SendMsg(rawMessage("\x0a\xff\xff\xff\xff\x7f garbage"))
 	case "control-huge":
-		log := &workerv1.Log{Message: strings.Repeat("x", 2<<20)}
-		return stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Log{Log: log}})
+		return stream.SendMsg(rawMessage(protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), make([]byte, 2<<20))))
 	case "pongs":
 		for _, id := range []uint64{0, 2, 1 << 63, math.MaxUint64, 3, 1, 1, 2} {
 			if err := stream.Send(pongOf(id)); err != nil {

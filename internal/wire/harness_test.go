@@ -264,6 +264,9 @@ func (h *testHost) Enqueue(_ context.Context, first *procpool.Call, n int) {
 		next := c.Slot.Next
 		h.seq++
 		c.Slot.Next, c.Slot.Seq = nil, h.seq
+		if c.Kind() != procpool.KindFunction {
+			c.Hold(h.on(h.lane))
+		}
 		h.seq += uint64(c.Seal() - 1)
 		for i := range c.Items() {
 			h.open[c.Slot.Seq+uint64(i)] = c

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -67,10 +68,22 @@ type Options struct {
 	// Output receives what the worker prints, line by line. It must not
 	// block and not keep line.
 	Output func(stream proc.Stream, line []byte)
-	// OnReplies receives the outcomes of calls, on the goroutine that reads
-	// the worker's stream; it must not block. The slice is valid during the
+	// OnReplies receives the outcomes of calls. Like OnNested, OnProgress and OnLog
+	// it runs on the goroutine that reads the worker's stream and must not block. The slice is valid during the
 	// call, the replies' Data beyond it.
 	OnReplies func(replies []Reply)
+	// OnNested takes a call that the call with number seq on the lane makes, to be
+	// enqueued or finished; its holder must be known when OnNested returns. What goes
+	// back to the task is wire's: values, credit, the outcome. The call is cancelled
+	// when the task gives it up, when the outcome of the call that makes it has been
+	// handed to OnReplies, and after OnExit. nil means that calls are refused.
+	OnNested func(lane uint32, seq uint64, call *procpool.Call)
+	// OnProgress receives how far a running call says that it has come.
+	OnProgress func(lane uint32, seq uint64, p procpool.Progress)
+	// OnLog receives what tasks log, of LogLevel and above; nothing when that is
+	// nil.
+	OnLog    func(r LogRecord)
+	LogLevel *slog.Level
 	// OnExit receives the report of the worker's end: once, and when
 	// OnReplies can't be called any more. It is not called when Start fails.
 	OnExit func(ExitReport)
@@ -157,6 +170,10 @@ type Worker struct {
 	conn      *pollConn // nil where the connection is not a Unix socket
 
 	work    grpc.ClientStream
+	box     *postBox // for those who must not wait for the worker
+	relays  relays
+	streams hostStreams
+	run     [][]byte // the receiver's, to hand on values
 	control *controlStream
 	cancel  context.CancelFunc // ends both streams
 
@@ -168,6 +185,7 @@ type Worker struct {
 	born     int64                 // when it had said Hello, in monotonicNow's clock
 	received chan struct{}         // closed when the receiver has ended
 	recvErr  error                 // why; written before received is closed
+	drained  bool                  // whether all was received that the dead worker had sent; the supervisor's
 	helpers  sync.WaitGroup        // the goroutines of the control stream
 	done     chan struct{}
 
@@ -241,26 +259,35 @@ func (w *Worker) Unfence(lane int) {
 }
 
 // Progress returns how far the calls of the lane have come: the numbers of the
-// last call that started and of the last that finished, and how long ago the
-// former started. Without a recorder all are zero, and so they are once Done is
+// last call that started and of the last that finished, and how long the former has
+// run, without the time that it has waited (see Waiting) or, where it has finished,
+// how long ago it started. Without a recorder all are zero, and so they are once Done is
 // closed. The numbers are the worker's word; ran is between zero and the worker's
 // age, whatever it says.
 func (w *Worker) Progress(lane int) (started, finished uint64, ran time.Duration) {
 	if !w.hello.Recorder {
 		return 0, 0, 0
 	}
-	started, finished, startedAt, _ := w.recorder.progress(lane)
-	if started == 0 {
-		return 0, finished, 0
+	now := monotonicNow()
+	s, _ := w.recorder.progress(lane)
+	if s.started == 0 {
+		return 0, s.finished, 0
 	}
-	return started, finished, w.since(startedAt, monotonicNow())
+	return s.started, s.finished, s.ran(now, w.born)
 }
 
-// since returns the time from a start that the worker has noted up to now. No
-// call starts in the future, and none before its worker was there.
-func (w *Worker) since(startedAt, now int64) time.Duration {
-	return time.Duration(max(0, now-max(startedAt, w.born)))
+// Waiting reports whether the call that runs on the lane waits for its caller or for
+// calls that it has made. That time does not count as run time.
+func (w *Worker) Waiting(lane int) bool {
+	if !w.hello.Recorder {
+		return false
+	}
+	s, _ := w.recorder.progress(lane)
+	return s.waiting != 0 && s.finished < s.started
 }
+
+// age returns how long the worker has been there.
+func (w *Worker) age() time.Duration { return laneState{}.ran(monotonicNow(), w.born) }
 
 // Send sends calls on a lane in as few messages as their size allows. Each
 // carries its number in Slot.Seq, ascending over all calls of the lane and for a
@@ -275,6 +302,11 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 		n := batchLength(calls)
 		last := calls[n-1]
 		w.sent[lane].Store(last.Slot.Seq + uint64(last.Items()) - 1)
+		for _, c := range calls[:n] {
+			if c.Kind() != procpool.KindFunction {
+				w.attach(uint32(lane), c)
+			}
+		}
 		w.request.calls, w.request.lane, w.request.now = calls[:n], uint32(lane), time.Now()
 		// An error ends the stream, which the receiver sees.
 		if err := w.work.SendMsg(&w.request); err != nil {
@@ -283,6 +315,17 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 		calls = calls[n:]
 	}
 	w.request.calls = nil // the caller's
+}
+
+// sendPosted sends what the box holds. A session that is sent a value may have an answer
+// within microseconds.
+func (w *Worker) sendPosted(r *postedRequest) error {
+	if r.holdsValues() {
+		w.SetHot(true)
+	}
+	w.sendMu.Lock()
+	defer w.sendMu.Unlock()
+	return w.work.SendMsg(r)
 }
 
 // batchBytes is where a batch of small calls is cut: large enough to make the
@@ -307,7 +350,7 @@ func (w *Worker) functionOf(name string) uint32 {
 	if f, ok := w.functions[name]; ok {
 		return f
 	}
-	return math.MaxUint32
+	return noFunction
 }
 
 // firstCodec returns the codec that the worker takes for granted with a task.
@@ -321,17 +364,24 @@ func (w *Worker) firstCodec(function uint32) string {
 // boundRun cuts what the worker says of a call's run time to the worker's age.
 func (w *Worker) boundRun(r *Reply) {
 	if r.Run > time.Second { // below that a lie does no harm
-		r.Run = min(r.Run, w.since(0, monotonicNow()))
+		r.Run = min(r.Run, w.age())
 	}
 }
 
-// receive reads outcomes until the stream ends.
+// receive reads what the worker sends until the stream ends, or the worker breaks the
+// contract. Outcomes come last: what their calls have sent is there before.
 func (w *Worker) receive() {
 	defer close(w.received)
 	batch := new(replyBatch)
 	for {
 		if err := w.work.RecvMsg(batch); err != nil {
 			w.recvErr = err
+			return
+		}
+		if err := w.takeBeside(batch); err != nil {
+			w.Kill(fmt.Errorf("the worker was killed because it broke the contract: %w", err))
+			w.recvErr = err
+			w.cancel()
 			return
 		}
 		for i := range batch.replies {
@@ -343,7 +393,9 @@ func (w *Worker) receive() {
 			}
 			w.answered[r.Lane] = max(w.answered[r.Lane], r.Seq)
 			w.boundRun(r)
+			w.closeStream(r)
 		}
 		w.o.OnReplies(batch.replies)
+		w.endRelayed(batch.replies)
 	}
 }

@@ -27,6 +27,7 @@ const (
 // supervise sees the worker to its end, reports it and tidies up.
 func (w *Worker) supervise() {
 	w.awaitDeath()
+	w.box.close()
 	died := monotonicNow()
 	report := ExitReport{Exit: w.child.Exit()}
 	// Where there are no signals nothing tells who ended it.
@@ -36,10 +37,13 @@ func (w *Worker) supervise() {
 	w.awaitDrained()
 	report.Stderr = string(w.child.Tail(stderrWait))
 	w.readRecorder(&report, died)
+	w.closeStreams()
 	w.o.OnExit(report)
+	w.closeRelayed()
 
 	w.cancel()
 	w.helpers.Wait()
+	w.box.awaitIdle()
 	w.launch.tidy()
 	close(w.done)
 }
@@ -58,7 +62,7 @@ func (w *Worker) awaitDeath() {
 		<-w.child.Done()
 		return
 	}
-	if status.Code(w.recvErr) == codes.Unavailable || errors.Is(w.recvErr, io.EOF) {
+	if hungUp(w.recvErr) {
 		timer := time.NewTimer(exitGrace)
 		defer timer.Stop()
 		select {
@@ -79,8 +83,8 @@ func streamError(err error) string {
 	return err.Error()
 }
 
-// awaitDrained returns when all replies that the worker had handed to the kernel
-// have been delivered, or at the limit.
+// awaitDrained returns when all that the worker had handed to the kernel has been
+// delivered, or at the limit.
 func (w *Worker) awaitDrained() {
 	timer := time.NewTimer(drainLimit)
 	defer timer.Stop()
@@ -90,7 +94,12 @@ func (w *Worker) awaitDrained() {
 		w.cancel()
 		<-w.received
 	}
+	w.drained = hungUp(w.recvErr)
 }
+
+// hungUp reports whether a stream has ended because the other side is gone, with all
+// read that it had sent.
+func hungUp(err error) bool { return status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF) }
 
 // readRecorder reads from the page of the worker, which died at that moment, how
 // far it had come, and the replies that did not reach the kernel.
@@ -100,13 +109,13 @@ func (w *Worker) readRecorder(report *ExitReport, died int64) {
 	}
 	report.PageOK = true
 	for lane := range w.sent {
-		started, finished, startedAt, ok := w.recorder.progress(lane)
-		if !ok || finished > started || started > w.sent[lane].Load() {
+		s, ok := w.recorder.progress(lane)
+		if !ok || s.finished > s.started || s.started > w.sent[lane].Load() {
 			report.PageOK = false
 		}
-		p := LaneProgress{Started: started, Finished: finished}
-		if started > 0 {
-			p.Ran = w.since(startedAt, died)
+		p := LaneProgress{Started: s.started, Finished: s.finished}
+		if s.started > 0 {
+			p.Ran = s.ran(died, w.born)
 		}
 		report.Lanes = append(report.Lanes, p)
 		report.Replies = append(report.Replies, w.recovered(lane)...)
@@ -130,6 +139,10 @@ func (w *Worker) recovered(lane int) []Reply {
 	for _, r := range replies {
 		if int(r.Lane) == lane && r.Seq > last && r.Seq <= w.sent[lane].Load() {
 			last = r.Seq
+			if !w.drained && w.stream(streamKey{seq: r.Seq, lane: r.Lane}) != nil {
+				continue // values of its may be missing
+			}
+			w.closeStream(&r)
 			w.boundRun(&r)
 			lost = append(lost, r)
 		}

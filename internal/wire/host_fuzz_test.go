@@ -76,9 +76,6 @@ func FuzzHello(f *testing.F) {
 func FuzzControl(f *testing.F) {
 	for _, r := range []*workerv1.ControlResponse{
 		{Event: &workerv1.ControlResponse_Pong{Pong: &workerv1.Pong{Id: 3, MemoryBytes: 1 << 40}}},
-		{Event: &workerv1.ControlResponse_Log{Log: &workerv1.Log{Message: "m", Fields: map[string]string{"a": "b"}, Seq: 1}}},
-		{Event: &workerv1.ControlResponse_Progress{Progress: &workerv1.Progress{Seq: 1, Done: 0.5}}},
-		{Event: &workerv1.ControlResponse_HostCall{HostCall: &workerv1.HostCall{Id: 1, Name: "n"}}},
 		{},
 	} {
 		data, err := proto.Marshal(r)
@@ -87,7 +84,7 @@ func FuzzControl(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add([]byte{tagControlPong, 2, tagPongID, 1, tagControlLog, 0, tagControlPong, 0})
+	f.Add([]byte{tagControlPong, 2, tagPongID, 1, 2<<3 | wireBytes, 0, tagControlPong, 0})
 	codec := newCodec(newBufferPool())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got controlMessage
@@ -138,18 +135,18 @@ func (p bytePage) Close() error { return nil }
 // FuzzRecorderPage has the host read a page in which anything may stand: while its
 // worker lives, and when it is dead.
 func FuzzRecorderPage(f *testing.F) {
-	words := func(started, at, finished, fence, journal uint64) []byte {
+	words := func(started, at, finished, fence, journal, waiting uint64) []byte {
 		var b []byte
-		for _, w := range []uint64{started, at, finished, fence, journal} {
+		for _, w := range []uint64{started, at, finished, fence, journal, waiting} {
 			b = binary.NativeEndian.AppendUint64(b, w)
 		}
 		return b
 	}
 	journal := tinyOutcomes(nil, 3)
-	f.Add(words(3, uint64(monotonicNow()), 2, noFence, uint64(len(journal))), journal, uint64(5), uint64(1))
-	f.Add(words(9, math.MaxUint64, 10, 0, 1<<60), journal, uint64(5), uint64(9))
-	f.Add(words(math.MaxUint64, math.MaxInt64, math.MaxUint64, 0, journalSize), journal, uint64(math.MaxUint64), uint64(0))
-	f.Add(words(1, 1<<63, 0, 0, 0), []byte{}, uint64(1), uint64(0))
+	f.Add(words(3, uint64(monotonicNow()), 2, noFence, uint64(len(journal)), 0), journal, uint64(5), uint64(1))
+	f.Add(words(9, math.MaxUint64, 10, 0, 1<<60, math.MaxUint64), journal, uint64(5), uint64(9))
+	f.Add(words(math.MaxUint64, math.MaxInt64, math.MaxUint64, 0, journalSize, 1), journal, uint64(math.MaxUint64), uint64(0))
+	f.Add(words(1, 1<<63, 0, 0, 0, 1<<63), []byte{}, uint64(1), uint64(0))
 	const lanes = 2
 	f.Fuzz(func(t *testing.T, words, journal []byte, sent, answered uint64) {
 		page := make(bytePage, recorderSize(lanes))
@@ -187,6 +184,7 @@ func readPage(t *testing.T, w *Worker) {
 		if _, _, ran := w.Progress(lane); !sane(ran) {
 			t.Errorf("a call has run for %v", ran)
 		}
+		w.Waiting(lane)
 	}
 	last := map[uint32]uint64{0: w.answered[0], 1: w.answered[1]}
 	for _, r := range report.Replies {

@@ -32,6 +32,9 @@ func (l *onLane) Enqueue(_ context.Context, c *procpool.Call, n int) {
 		l.testHost.mu.Lock()
 		l.seq++
 		c.Slot.Next, c.Slot.Seq, c.Slot.Attempts = nil, l.seq, l.attempt
+		if c.Kind() != procpool.KindFunction {
+			c.Hold(l)
+		}
 		l.seq += uint64(c.Seal() - 1)
 		for i := range c.Items() {
 			l.open[c.Slot.Seq+uint64(i)] = c
@@ -41,6 +44,12 @@ func (l *onLane) Enqueue(_ context.Context, c *procpool.Call, n int) {
 		c = next
 	}
 }
+
+// CancelCall gives up a call that was sent.
+func (l *onLane) CancelCall(c *procpool.Call) { l.worker.Cancel(l.lane, c.Slot.Seq) }
+
+// InspectCall tells nothing.
+func (l *onLane) InspectCall(c *procpool.Call) procpool.CallInfo { return c.Record(procpool.Started) }
 
 func lanes(n int) func(*wire.Options) { return func(o *wire.Options) { o.Lanes = n } }
 

@@ -238,13 +238,14 @@ func widen(conn *net.UnixConn) { _ = conn.SetWriteBuffer(socketBuffer) }
 
 // greet says Hello and opens the streams.
 func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient) (*Worker, error) {
-	capabilities := []string{capabilityPack}
+	capabilities, level := l.o.capabilities()
+	capabilities = append(capabilities, capabilityPack, capabilityStream, capabilitySession)
 	if l.recorder != nil {
 		capabilities = append(capabilities, capabilityRecorder, capabilityFence, capabilityJournal)
 	}
 	response, err := service.Hello(ctx, &workerv1.HelloRequest{
 		Revision: revision, Capabilities: capabilities, Lanes: uint32(l.o.Lanes),
-		MaxPayloadBytes: uint64(l.o.MaxPayload), Recorder: l.recorder != nil,
+		MaxPayloadBytes: uint64(l.o.MaxPayload), Recorder: l.recorder != nil, LogLevel: level,
 	}, grpc.MaxCallRecvMsgSize(maxSideMessage))
 	if err != nil {
 		return nil, &helloError{err}
@@ -256,7 +257,8 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	if w.hello, w.functions, err = readHello(response, l.o.Lanes); err != nil {
 		return nil, err
 	}
-	w.request.function, w.request.firstCodec = w.functionOf, w.firstCodec
+	w.box = newPostBox(w.sendPosted, w.Kill)
+	w.request.function, w.request.firstCodec, w.request.runs = w.functionOf, w.firstCodec, w.runs
 	w.hello.Recorder = w.hello.Recorder && w.recorder != nil
 	w.sent, w.answered = make([]atomic.Uint64, w.hello.Lanes), make([]uint64, w.hello.Lanes)
 	var streamCtx context.Context
@@ -295,7 +297,8 @@ func readHello(r *workerv1.HelloResponse, lanes int) (Hello, map[string]uint32, 
 		}
 		functions[t.GetName()] = uint32(i)
 		h.Tasks = append(h.Tasks, procpool.TaskInfo{
-			Name: t.GetName(), In: t.GetInput(), Out: t.GetOutput(), Codecs: slices.Clone(t.GetCodecs()),
+			Name: t.GetName(), Kind: kindFromWire(t.GetKind()), In: t.GetInput(), Out: t.GetOutput(), Receives: t.GetReceives(),
+			Codecs: slices.Clone(t.GetCodecs()),
 		})
 	}
 	return h, functions, nil

@@ -24,7 +24,8 @@ func TestHello(t *testing.T) {
 	}
 	if len(hello.Tasks) != len(tasks) || !slices.EqualFunc(hello.Tasks, tasks, func(got procpool.TaskInfo, want procpool.Task) bool {
 		info := want.Describe()
-		return got.Name == info.Name && got.In == info.In && got.Out == info.Out && slices.Equal(got.Codecs, info.Codecs)
+		return got.Name == info.Name && got.In == info.In && got.Out == info.Out && slices.Equal(got.Codecs, info.Codecs) &&
+			got.Kind == info.Kind && got.Receives == info.Receives
 	}) {
 		t.Errorf("got %+v", hello.Tasks)
 	}

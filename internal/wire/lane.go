@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
@@ -42,6 +43,8 @@ type lane struct {
 	buf     []byte // the outcome under construction
 	began   int64
 	call    atomic.Pointer[callContext]
+	port    atomic.Pointer[port] // of a stream or a session
+	waits   laneWaits
 	reached atomic.Uint64 // the number of the last call taken up
 
 	replies *outbox
@@ -66,7 +69,9 @@ func (h *habit) learn(ran time.Duration, size int) {
 
 func newLane(s *server, index uint32) *lane {
 	log := s.recorder.lane(int(index))
-	return &lane{server: s, index: index, queue: newLaneQueue(), log: log, replies: newOutbox(s, log), habits: make([]habit, len(s.tasks))}
+	l := &lane{server: s, index: index, queue: newLaneQueue(), log: log, replies: newOutbox(s, log), habits: make([]habit, len(s.tasks))}
+	l.waits.lane = l
+	return l
 }
 
 // serve runs calls until the connection has ended.
@@ -198,7 +203,7 @@ func (l *lane) execute(t *task, seq uint64) {
 		codec = l.server.codecs[t.function]
 	}
 	call := l.newContext()
-	call.seq = seq
+	call.seq, call.lane = seq, l
 	if t.timeout > 0 {
 		call.deadline = l.runs[l.run].arrived.Add(t.timeout)
 	}
@@ -210,6 +215,10 @@ func (l *lane) execute(t *task, seq uint64) {
 		call.cancel() // it came between the start and now
 	}
 	l.began = l.now
+	if t.stream != 0 || l.server.infos[t.function].Kind != procpool.KindFunction {
+		l.finish(t, l.runStream(ctx, call, t, codec))
+		return
+	}
 	l.running = true
 	buf, err := l.server.tasks[t.function].Run(ctx, codec, payload, l.buf)
 	l.running = false
@@ -217,6 +226,21 @@ func (l *lane) execute(t *task, seq uint64) {
 		l.buf = buf
 	}
 	l.finish(t, err)
+}
+
+// runStream runs the function of a stream or a session. It does not return when the
+// function unwinds.
+func (l *lane) runStream(ctx context.Context, call *callContext, t *task, codec string) error {
+	task, begin, err := l.server.streamOf(t, l.runs[l.run].batch)
+	if err != nil {
+		return err
+	}
+	p := newPort(l, call, l.server.infos[t.function].Name, begin)
+	l.port.Store(p)
+	l.running = true
+	err = task.RunStream(ctx, codec, t.payload, p)
+	l.running = false
+	return err
 }
 
 // newContext returns a context that was never used.
@@ -236,7 +260,12 @@ func (l *lane) finish(t *task, err error) {
 	ran := time.Duration(l.now - l.began)
 	l.hot = ran < hotBelow
 	if call := l.call.Swap(nil); call != nil {
-		call.cancel()
+		call.close()
+		l.waits.ended()
+	}
+	if p := l.port.Load(); p != nil {
+		l.port.Store(nil)
+		p.end()
 	}
 	seq := t.seq + uint64(l.item)
 	size := len(l.buf) - l.mark.result

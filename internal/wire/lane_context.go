@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/procpool/procpool"
 )
 
 // callContext is the context of one call in a worker. Most functions never look
@@ -19,6 +21,8 @@ import (
 type callContext struct {
 	seq      uint64
 	deadline time.Time // zero for none
+	lane     *lane
+	host     atomic.Pointer[callHost] // nil until it is asked for, overHost when the call has ended
 
 	mu     sync.Mutex
 	done   atomic.Pointer[chan struct{}]
@@ -68,8 +72,30 @@ func (c *callContext) Err() error {
 	return c.err
 }
 
-// Value holds nothing: metadata comes in a context around this one.
-func (c *callContext) Value(any) any { return nil }
+// Value holds what the call can ask of its host. Metadata comes in a context around
+// this one.
+func (c *callContext) Value(key any) any {
+	if key == procpool.HostKey() && c.lane != nil {
+		return c.callHost()
+	}
+	return nil
+}
+
+func (c *callContext) callHost() *callHost {
+	if h := c.host.Load(); h != nil {
+		return h
+	}
+	c.host.CompareAndSwap(nil, &callHost{server: c.lane.server, lane: c.lane, call: c, key: callKey{lane: c.lane.index, seq: c.seq}})
+	return c.host.Load()
+}
+
+// close says that the call has ended.
+func (c *callContext) close() {
+	if h := c.host.Swap(overHost); h != nil {
+		h.end()
+	}
+	c.cancel()
+}
 
 // AfterFunc runs f in a goroutine of its own when the context ends. The context
 // package calls it for contexts that are derived from this one; without it each

@@ -14,6 +14,9 @@ const (
 	wireBytes  = 2
 
 	tagRequestTasks     = 1<<3 | wireBytes
+	tagRequestValues    = 3<<3 | wireBytes
+	tagRequestCredits   = 4<<3 | wireBytes
+	tagRequestReplies   = 6<<3 | wireBytes
 	tagTaskSeq          = 1<<3 | wireVarint
 	tagTaskLane         = 2<<3 | wireVarint
 	tagTaskFunction     = 3<<3 | wireVarint
@@ -24,10 +27,19 @@ const (
 	tagTaskSize         = 7<<3 | wireVarint // item_sizes, not packed
 	tagTaskTimeout      = 8<<3 | wireVarint
 	tagTaskMetadata     = 9<<3 | wireBytes
+	tagTaskCredit       = 10<<3 | wireVarint
+	tagTaskStreams      = 11<<3 | wireVarint
 	tagTaskAttempt      = 13<<3 | wireVarint
+	tagTaskCreditBytes  = 14<<3 | wireVarint
 	tagEntryKey         = 1<<3 | wireBytes
 	tagEntryValue       = 2<<3 | wireBytes
 	tagResponseOutcomes = 1<<3 | wireBytes
+	tagResponseValues   = 2<<3 | wireBytes
+	tagResponseCredits  = 3<<3 | wireBytes
+	tagResponseProgress = 4<<3 | wireBytes
+	tagResponseLogs     = 5<<3 | wireBytes
+	tagResponseCalls    = 6<<3 | wireBytes
+	tagResponseCancels  = 7<<3 | wireBytes
 	tagResponseOpening  = 15<<3 | wireBytes
 	tagOutcomeSeq       = 1<<3 | wireVarint
 	tagOutcomeLane      = 2<<3 | wireVarint
@@ -79,29 +91,37 @@ func consumeBytes(b []byte) ([]byte, int) {
 	return b[n:end:end], end
 }
 
-// nextElement reads the next field of a message that is mostly a list: the n
-// bytes that it takes, and the element's body if it has the list's tag, nil if it
-// is another field, which is to be passed over.
-func nextElement(data []byte, list uint64) (body []byte, n int, err error) {
-	if len(data) > 1 && uint64(data[0]) == list && data[1] < 0x80 {
+// shortElement reads an element of less than 128 bytes, if the next field of a message
+// is one of the list with that tag: its body, and the bytes that it takes, else 0. It
+// is what nearly all fields of nearly all messages are.
+func shortElement(data []byte, list byte) (body []byte, n int) {
+	if len(data) > 1 && data[0] == list && data[1] < 0x80 {
 		if end := 2 + int(data[1]); end <= len(data) {
-			return data[2:end:end], end, nil
+			return data[2:end:end], end
 		}
-		return nil, 0, errTruncated
 	}
-	tag, n := consumeVarint(data)
+	return nil, 0
+}
+
+// nextField reads the next field of a message that is a list of elements: its tag,
+// the n bytes that it takes, and its body if it has one.
+func nextField(data []byte) (tag uint64, body []byte, n int, err error) {
+	tag, n = consumeVarint(data)
 	if n < 0 {
-		return nil, 0, errTruncated
+		return tag, nil, 0, errTruncated
 	}
-	if tag != list {
+	if tag&7 != wireBytes {
 		size, err := skipField(tag, data[n:])
-		return nil, n + size, err
+		return tag, nil, n + size, err
+	}
+	if err := checkTag(tag); err != nil {
+		return tag, nil, 0, err
 	}
 	body, size := consumeBytes(data[n:])
 	if size < 0 {
-		return nil, 0, errTruncated
+		return tag, nil, 0, errTruncated
 	}
-	return body, n + size, nil
+	return tag, body, n + size, nil
 }
 
 // checkTag tells whether a field that is not known may have this tag.

@@ -4,11 +4,8 @@ import "google.golang.org/grpc/mem"
 
 // The fields of a ControlResponse and a Pong, see message.go.
 const (
-	tagControlPong     = 1<<3 | wireBytes
-	tagControlLog      = 2<<3 | wireBytes
-	tagControlProgress = 3<<3 | wireBytes
-	tagControlHostCall = 4<<3 | wireBytes
-	tagPongID          = 1<<3 | wireVarint
+	tagControlPong = 1<<3 | wireBytes
+	tagPongID      = 1<<3 | wireVarint
 )
 
 // maxSideMessage is how large a worker's message may be that carries no result, in
@@ -16,7 +13,7 @@ const (
 const maxSideMessage = 1 << 20
 
 // controlMessage is a ControlResponse as the host reads it. Only a Pong means
-// anything to it yet; the rest is passed over and costs no memory.
+// anything to it; the rest is passed over and costs no memory.
 type controlMessage struct {
 	isPong bool
 	pong   uint64 // its number
@@ -44,10 +41,6 @@ func (m *controlMessage) parse(data []byte) error {
 				m.isPong = true
 				err = m.parsePong(field)
 			}
-		case tagControlLog, tagControlProgress, tagControlHostCall:
-			// Of the fields of a oneof, the last one counts.
-			_, n = consumeBytes(data)
-			*m = controlMessage{}
 		default:
 			n, err = skipField(tag, data)
 		}

@@ -17,6 +17,10 @@ type failure struct {
 	kind                                  workerv1.FailureKind
 	task, typ, message, code, stack, lang string
 	codec, op                             string
+
+	// host is what failures have that a host tells a task of, nil for those that a
+	// worker tells its host of: those can't be of a kind that is the host's alone.
+	host *hostFailure
 }
 
 // maxFailureText is where a failure's texts are cut, on both sides.
@@ -66,6 +70,11 @@ func failureOf(name string, err error) failure {
 
 // err turns the data back into an error of the same family.
 func (f *failure) err() error {
+	if f.host != nil {
+		if err := f.hostErr(); err != nil {
+			return err
+		}
+	}
 	switch f.kind {
 	case workerv1.FailureKind_FAILURE_KIND_PANIC, workerv1.FailureKind_FAILURE_KIND_EXIT:
 		return &procpool.PanicError{
@@ -82,10 +91,11 @@ func (f *failure) err() error {
 	return &procpool.TaskError{Task: f.task, Type: f.typ, Message: f.message, Code: f.code, Stack: f.stack, Language: f.lang}
 }
 
-// remoteError is an error that was made in a worker: its text, and what it is.
+// remoteError is an error that was made in another process: its text, and what it
+// is.
 type remoteError struct {
 	text string
-	is   error // nil or one of procpool's sentinels
+	is   error // nil, one of procpool's sentinels, or one of a context
 }
 
 func (e *remoteError) Error() string {
@@ -146,12 +156,16 @@ func (f *failure) append(dst []byte) []byte {
 			dst = protowire.AppendString(dst, cutText(*text))
 		}
 	}
+	if f.host != nil {
+		dst = f.host.append(dst)
+	}
 	return dst
 }
 
 // parse decodes the fields of a Failure into f.
 func (f *failure) parse(data []byte) error {
 	for len(data) > 0 {
+		whole := data
 		tag, n := consumeVarint(data)
 		if n < 0 {
 			return errTruncated
@@ -169,6 +183,16 @@ func (f *failure) parse(data []byte) error {
 				return errTruncated
 			}
 			f.kind = workerv1.FailureKind(kind)
+		} else if f.host != nil {
+			part, rest, err := readField(whole)
+			if err == nil {
+				err = f.host.parse(part)
+			}
+			if err != nil {
+				return err
+			}
+			data = rest
+			continue
 		} else {
 			var err error
 			if n, err = skipField(tag, data); err != nil {

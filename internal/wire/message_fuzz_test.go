@@ -20,6 +20,7 @@ func FuzzReplyBatch(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(small)
+	f.Add(sideResponse(f))
 	f.Add(tinyOutcomes(nil, 3))
 	f.Add([]byte{tagResponseOutcomes, 2, tagOutcomeSeq, 1})
 	f.Add([]byte{tagResponseOutcomes | 0x80, 0, 6, tagOutcomeSeq | 0x80, 0, 0x85, 0, tagOutcomeSegment, 0})
@@ -46,6 +47,11 @@ func FuzzReplyBatch(f *testing.F) {
 		}
 		compareReplies(t, whole.replies, response.GetOutcomes())
 		compareReplies(t, pieced.replies, response.GetOutcomes())
+		for _, b := range []*replyBatch{&whole, &pieced} {
+			compareValues(t, b.values, response.GetValues())
+			compareCredits(t, b.credits, response.GetCredits())
+			compareSide(t, b.side, &response)
+		}
 	})
 }
 
@@ -57,7 +63,9 @@ func FuzzTaskBatch(f *testing.F) {
 		{Seq: 300, ItemSizes: []uint32{1, 2}, Payload: &workerv1.Task_Inline{Inline: []byte("abc")}},
 		{Seq: 4, Codec: "other", Metadata: map[string]string{"a": "b"}, Attempt: 1 << 31},
 		{Seq: 5, Attempt: 2},
-	}})
+		{Seq: 6, ResultCredit: 1024, ResultCreditBytes: 1 << 20, StreamsArgument: true},
+		{Seq: 7, ResultCredit: 1, Payload: &workerv1.Task_Inline{Inline: []byte("abc")}},
+	}, Values: manyValues(), Credits: manyCredits(), HostReplies: []*workerv1.HostReply{{Id: 1, Result: &workerv1.HostReply_Inline{Inline: payload(ownMemory)}}, {Id: 2}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -74,6 +82,10 @@ func FuzzTaskBatch(f *testing.F) {
 			return
 		}
 		compareTasks(t, batch.tasks, request.GetTasks())
+		compareStreams(t, batch, request.GetTasks())
+		compareValues(t, batch.values, request.GetValues())
+		compareCredits(t, batch.credits, request.GetCredits())
+		compareHostReplies(t, batch.hostReplies, request.GetHostReplies())
 	})
 }
 

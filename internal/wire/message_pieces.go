@@ -14,7 +14,7 @@ func (b *replyBatch) parsePieces(data mem.BufferSlice) error {
 		if err != nil {
 			return err
 		}
-		if tag != tagResponseOutcomes {
+		if protowire.Type(tag&7) != protowire.BytesType || checkTag(tag) != nil {
 			if err := p.skip(tag); err != nil {
 				return err
 			}
@@ -24,25 +24,46 @@ func (b *replyBatch) parsePieces(data mem.BufferSlice) error {
 		if err != nil {
 			return err
 		}
-		if len(b.replies) >= maxElements {
-			return errTooMany
-		}
-		var o outcome
-		if size < ownMemory {
-			err = o.parse(p.copy(size))
-		} else {
-			err = o.parsePieces(&p, size)
-		}
-		if err != nil {
+		if err := b.parsePiece(&p, tag, size); err != nil {
 			return err
 		}
-		reply, err := o.reply()
-		if err != nil {
-			return err
-		}
-		b.replies = append(b.replies, reply)
 	}
 	return nil
+}
+
+// parsePiece decodes an element of size bytes, which p has.
+func (b *replyBatch) parsePiece(p *pieces, tag uint64, size int) error {
+	if !isElement(tag) {
+		p.pass(size)
+		return nil
+	}
+	switch {
+	case size >= ownMemory && tag <= tagResponseValues:
+	case tag == tagResponseOutcomes:
+		return b.parseReply(p.copy(size))
+	default:
+		return b.parseElement(tag, p.copy(size))
+	}
+	if b.full() {
+		return errTooMany
+	}
+	if tag == tagResponseValues {
+		var v streamValue
+		if err := v.parsePieces(p, size); err != nil {
+			return err
+		}
+		b.values = append(b.values, v)
+		return nil
+	}
+	var o outcome
+	if err := o.parsePieces(p, size); err != nil {
+		return err
+	}
+	reply, err := o.reply()
+	if err == nil {
+		b.replies = append(b.replies, reply)
+	}
+	return err
 }
 
 // parsePieces decodes an Outcome of size bytes, which p has.
@@ -76,23 +97,13 @@ func (o *outcome) parsePieces(p *pieces, size int) error {
 			}
 		default:
 			// A failure, say: nothing that must be fast.
-			if err := o.parseTail(p, tag); err != nil {
+			if err := o.parse(p.tail(tag)); err != nil {
 				return err
 			}
 		}
 	}
 	p.left = outside
 	return nil
-}
-
-// parseTail decodes the field whose tag was read, and all behind it.
-func (o *outcome) parseTail(p *pieces, tag uint64) error {
-	var head [10]byte
-	n := len(protowire.AppendVarint(head[:0], tag))
-	tail := uncleared(n + p.left)
-	copy(tail, head[:n])
-	p.read(tail[n:])
-	return o.parse(tail)
 }
 
 // pieces reads through a message that lies in several buffers.
@@ -161,6 +172,17 @@ func (p *pieces) copy(n int) []byte {
 	return b
 }
 
+// tail returns the field whose tag was read, and all behind it, in memory of their
+// own.
+func (p *pieces) tail(tag uint64) []byte {
+	var head [10]byte
+	n := len(protowire.AppendVarint(head[:0], tag))
+	tail := uncleared(n + p.left)
+	copy(tail, head[:n])
+	p.read(tail[n:])
+	return tail
+}
+
 // skip passes over the value of a field that is not known.
 func (p *pieces) skip(tag uint64) error {
 	if err := checkTag(tag); err != nil {
@@ -184,6 +206,12 @@ func (p *pieces) skip(tag uint64) error {
 	if size > p.left {
 		return errTruncated
 	}
+	p.pass(size)
+	return nil
+}
+
+// pass passes over size bytes, which there are.
+func (p *pieces) pass(size int) {
 	p.left -= size
 	for size > 0 {
 		p.fill()
@@ -191,5 +219,4 @@ func (p *pieces) skip(tag uint64) error {
 		p.cur = p.cur[n:]
 		size -= n
 	}
-	return nil
 }

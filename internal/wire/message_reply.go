@@ -40,10 +40,42 @@ type Reply struct {
 	Run time.Duration
 }
 
-// replyBatch is a decoded WorkResponse. Decoding into it again uses the memory
-// of the slice, not that of the data.
+// replyBatch is a decoded WorkResponse. Decoding into it again uses the memory of
+// the slices, not that of the data: what the elements hold is theirs to keep.
 type replyBatch struct {
 	replies []Reply
+	values  []streamValue
+	credits []credit
+	side    []sideElement
+}
+
+// sideElement is an element of a WorkResponse that is decoded elsewhere: a Progress,
+// a Log, a HostCall or a HostCancel, by its tag.
+type sideElement struct {
+	tag  uint64
+	body []byte
+}
+
+// reset forgets what was decoded.
+func (b *replyBatch) reset() {
+	clear(b.replies)
+	b.replies = b.replies[:0]
+	b.values, b.side = emptied(b.values), emptied(b.side)
+	b.credits = emptied(b.credits)
+}
+
+// emptied returns the slice without its elements, for the next message.
+func emptied[T any](s []T) []T {
+	if cap(s) > maxKept {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+// full reports whether the message holds all the elements that it may.
+func (b *replyBatch) full() bool {
+	return len(b.replies)+len(b.values)+len(b.credits)+len(b.side) >= maxElements
 }
 
 const (
@@ -57,8 +89,7 @@ const (
 )
 
 func (b *replyBatch) unmarshal(data mem.BufferSlice, pool *bufferPool) error {
-	clear(b.replies)
-	b.replies = b.replies[:0]
+	b.reset()
 	if len(data) > 1 && data.Len() > wholeMessage {
 		return b.parsePieces(data)
 	}
@@ -83,27 +114,63 @@ func decodeReplies(dst []Reply, data []byte) ([]Reply, error) {
 	return b.replies, err
 }
 
-// parse decodes a WorkResponse; the results alias data.
+// parse decodes a WorkResponse; what is in it aliases data.
 func (b *replyBatch) parse(data []byte) error {
 	for len(data) > 0 {
-		body, n, err := nextElement(data, tagResponseOutcomes)
-		if err != nil {
-			return err
-		}
-		data = data[n:]
-		if body == nil {
-			continue
-		}
-		if len(b.replies) >= maxElements {
-			return errTooMany
-		}
-		b.replies = append(b.replies, Reply{})
-		if r := &b.replies[len(b.replies)-1]; !r.parseResult(body) {
-			if *r, err = parseOutcome(body); err != nil {
-				b.replies = b.replies[:len(b.replies)-1]
+		var err error
+		tag := uint64(tagResponseOutcomes)
+		body, n := shortElement(data, tagResponseOutcomes)
+		if n == 0 {
+			if tag, body, n, err = nextField(data); err != nil {
 				return err
 			}
 		}
+		data = data[n:]
+		if tag == tagResponseOutcomes {
+			err = b.parseReply(body)
+		} else if body != nil && isElement(tag) {
+			err = b.parseElement(tag, body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isElement reports whether a field of a WorkResponse is one that is known here.
+func isElement(tag uint64) bool {
+	return tag >= tagResponseOutcomes && tag <= tagResponseCancels && tag&7 == wireBytes
+}
+
+func (b *replyBatch) parseReply(body []byte) error {
+	if b.full() {
+		return errTooMany
+	}
+	b.replies = append(b.replies, Reply{})
+	if r := &b.replies[len(b.replies)-1]; !r.parseResult(body) {
+		var err error
+		if *r, err = parseOutcome(body); err != nil {
+			b.replies = b.replies[:len(b.replies)-1]
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *replyBatch) parseElement(tag uint64, body []byte) error {
+	if b.full() {
+		return errTooMany
+	}
+	switch tag {
+	case tagResponseValues:
+		b.values = append(b.values, streamValue{})
+		return b.values[len(b.values)-1].parse(body)
+	case tagResponseCredits:
+		b.credits = append(b.credits, credit{})
+		return b.credits[len(b.credits)-1].parse(body)
+	default:
+		b.side = append(b.side, sideElement{tag: tag, body: body})
 	}
 	return nil
 }
@@ -152,31 +219,23 @@ func (r *Reply) parseResult(data []byte) bool {
 	return r.Seq != 0
 }
 
-// ownData copies the results out of the message's memory: the small ones into
-// chunks that they share, each large one into memory of its own.
+// ownData copies what the elements hold out of the message's memory: small results
+// into chunks that they share, each large one into memory of its own.
 func (b *replyBatch) ownData() {
-	total := 0
+	c := chunks{}
 	for i := range b.replies {
 		if n := len(b.replies[i].Data); n < ownMemory {
-			total += n
+			c.total += n
 		}
 	}
-	var chunk []byte
 	for i := range b.replies {
-		data := b.replies[i].Data
-		switch n := len(data); {
-		case n == 0:
-		case n >= ownMemory:
-			b.replies[i].Data = append([]byte(nil), data...)
-		default:
-			if n > cap(chunk)-len(chunk) {
-				chunk = make([]byte, 0, max(n, min(total, sharedChunk)))
-			}
-			total -= n
-			from := len(chunk)
-			chunk = append(chunk, data...)
-			b.replies[i].Data = chunk[from:len(chunk):len(chunk)]
+		if data := b.replies[i].Data; len(data) > 0 {
+			b.replies[i].Data = c.own(data)
 		}
+	}
+	ownValues(b.values, false)
+	for i := range b.side {
+		b.side[i].body = append([]byte(nil), b.side[i].body...)
 	}
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -21,10 +22,16 @@ type workRequest struct {
 	// firstCodec returns the first codec of the task with that index, which
 	// need not be named. nil means that each call names its codec.
 	firstCodec func(function uint32) string
-	lane       uint32
+	// runs reports whether the worker can run streams or sessions; for a call that
+	// it can't run it is given the number of no task. nil means that it can.
+	runs func(procpool.Kind) bool
+	lane uint32
 	// now is the moment at which deadlines turn into time left.
 	now time.Time
 }
+
+// noFunction is the number of a task that no worker has.
+const noFunction = math.MaxUint32
 
 // taskOverhead bounds what a task takes beside its payload, sizes, codec and
 // metadata: the tags and varints of at most 11 bytes each.
@@ -37,6 +44,9 @@ func (r *workRequest) sizeHint() int {
 		total += taskOverhead + len(c.Codec()) + 5*len(c.ItemSizes())
 		if n := len(c.Payload()); n < ownMemory {
 			total += n
+		}
+		if c.Kind() != procpool.KindFunction {
+			total += 3 * 11
 		}
 		for k, v := range c.Metadata() {
 			total += 3*11 + len(k) + len(v)
@@ -68,6 +78,10 @@ func (r *workRequest) marshal(pool *bufferPool) mem.BufferSlice {
 
 func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint32, firstCodec string) {
 	payload := c.Payload()
+	isStream := c.Kind() != procpool.KindFunction
+	if isStream && r.runs != nil && !r.runs(c.Kind()) {
+		function, firstCodec = noFunction, ""
+	}
 	dst := append(out.data, tagRequestTasks, 0)
 	at := len(dst) - 1
 	dst = append(dst, tagTaskSeq)
@@ -109,6 +123,9 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 		dst = protowire.AppendString(dst, v)
 		dst = closeLength(dst, entryAt, 0)
 	}
+	if isStream {
+		dst = appendStream(dst, c.Conduit())
+	}
 	// The payload comes last, so that a large one can be a buffer of its own.
 	switch {
 	case len(payload) == 0:
@@ -123,6 +140,18 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 		out.data = closeLength(dst, at, len(payload))
 		out.insert(payload)
 	}
+}
+
+// appendStream appends with what the values of a stream or a session begin.
+func appendStream(dst []byte, d *procpool.Conduit) []byte {
+	values, bytes := d.Window()
+	dst = append(dst, tagTaskCredit)
+	dst = protowire.AppendVarint(dst, uint64(values))
+	if d.TakesInput() {
+		dst = append(dst, tagTaskStreams, 1)
+	}
+	dst = append(dst, tagTaskCreditBytes)
+	return protowire.AppendVarint(dst, uint64(bytes))
 }
 
 // outgoing is a message under construction: bytes in one pooled buffer, with

@@ -18,7 +18,10 @@ type task struct {
 	// limit.
 	timeout time.Duration
 	// attempt is above 1 when the call is run again.
-	attempt  uint32
+	attempt uint32
+	// stream is 0 for a call of a function, else where in taskBatch.streams it is
+	// told with what the call's values begin, plus 1.
+	stream   uint32
 	metadata map[string]string
 	// payload and sizes alias the batch's memory.
 	payload []byte
@@ -28,7 +31,14 @@ type task struct {
 	sizesFrom, sizesTo int // where sizes lies in taskBatch.sizes
 }
 
-// taskBatch is a decoded WorkRequest. Its tasks, their payloads and their sizes
+// taskStream says with what the values of a stream or a session begin.
+type taskStream struct {
+	credit, creditBytes int64
+	input               bool // the call receives values
+}
+
+// taskBatch is a decoded WorkRequest. What its values and hostReplies hold is theirs
+// to keep. Its tasks, their payloads and their sizes
 // are in memory that the batch owns and that can be used again:
 //
 //	b := newTaskBatch()
@@ -39,7 +49,12 @@ type task struct {
 // A batch that is not released is left to the garbage collector. One goroutine
 // decodes; retain and release are safe for concurrent use.
 type taskBatch struct {
-	tasks []task
+	tasks   []task
+	streams []taskStream
+
+	values      []streamValue
+	credits     []credit
+	hostReplies [][]byte // each a HostReply
 
 	refs   atomic.Int32
 	buf    mem.Buffer // nil when nothing is to be given back
@@ -72,6 +87,8 @@ func (b *taskBatch) release() {
 func (b *taskBatch) reset() {
 	clear(b.tasks)
 	b.tasks, b.sizes = b.tasks[:0], b.sizes[:0]
+	b.streams, b.values = emptied(b.streams), emptied(b.values)
+	b.credits, b.hostReplies = emptied(b.credits), emptied(b.hostReplies)
 	if cap(b.tasks) > maxKept {
 		b.tasks = nil
 	}
@@ -96,29 +113,47 @@ func (b *taskBatch) unmarshal(data mem.BufferSlice, pool *bufferPool) error {
 		return err
 	}
 	b.buf = buf
+	if len(b.values) > 0 || len(b.hostReplies) > 0 {
+		b.ownData()
+	}
 	return nil
 }
 
-// parse decodes a WorkRequest; the tasks alias data.
-func (b *taskBatch) parse(data []byte) error {
-	for len(data) > 0 {
-		body, n, err := nextElement(data, tagRequestTasks)
-		if err != nil {
-			return err
-		}
-		data = data[n:]
-		if body == nil {
+// ownData has values and replies outlive the batch. Small ones are copied. For large
+// ones the message's memory, to which it has been copied once, is left to them.
+func (b *taskBatch) ownData() {
+	kept := ownValues(b.values, true)
+	for i, body := range b.hostReplies {
+		if len(body) >= ownMemory {
+			kept = true
 			continue
 		}
-		if len(b.tasks) == maxElements {
-			return errTooMany
-		}
-		b.tasks = append(b.tasks, task{})
-		if t := &b.tasks[len(b.tasks)-1]; !b.parsePlain(t, body) {
-			*t = task{}
-			if err := b.parseTask(t, body); err != nil {
+		b.hostReplies[i] = append([]byte(nil), body...)
+	}
+	if kept {
+		b.buf = nil
+	}
+}
+
+// parse decodes a WorkRequest; what is in it aliases data.
+func (b *taskBatch) parse(data []byte) error {
+	for len(data) > 0 {
+		var err error
+		tag := uint64(tagRequestTasks)
+		body, n := shortElement(data, tagRequestTasks)
+		if n == 0 {
+			if tag, body, n, err = nextField(data); err != nil {
 				return err
 			}
+		}
+		data = data[n:]
+		if tag == tagRequestTasks {
+			err = b.parseTaskElement(body)
+		} else if body != nil {
+			err = b.parseElement(tag, body)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	// Only now does the memory of the sizes stay where it is.
@@ -130,6 +165,40 @@ func (b *taskBatch) parse(data []byte) error {
 				return errItemSizes
 			}
 		}
+	}
+	return nil
+}
+
+// full reports whether the message holds all the elements that it may.
+func (b *taskBatch) full() bool {
+	return len(b.tasks)+len(b.values)+len(b.credits)+len(b.hostReplies) >= maxElements
+}
+
+func (b *taskBatch) parseTaskElement(body []byte) error {
+	if b.full() {
+		return errTooMany
+	}
+	b.tasks = append(b.tasks, task{})
+	if t := &b.tasks[len(b.tasks)-1]; !b.parsePlain(t, body) {
+		*t = task{}
+		return b.parseTask(t, body)
+	}
+	return nil
+}
+
+func (b *taskBatch) parseElement(tag uint64, body []byte) error {
+	if tag <= tagRequestReplies && b.full() {
+		return errTooMany
+	}
+	switch tag {
+	case tagRequestValues:
+		b.values = append(b.values, streamValue{})
+		return b.values[len(b.values)-1].parse(body)
+	case tagRequestCredits:
+		b.credits = append(b.credits, credit{})
+		return b.credits[len(b.credits)-1].parse(body)
+	case tagRequestReplies:
+		b.hostReplies = append(b.hostReplies, body)
 	}
 	return nil
 }
@@ -192,6 +261,7 @@ func addUp(sizes []uint32, total int) bool {
 
 func (b *taskBatch) parseTask(t *task, data []byte) error {
 	segment := false
+	var stream taskStream
 	for len(data) > 0 {
 		tag, n := consumeVarint(data)
 		if n < 0 {
@@ -201,6 +271,15 @@ func (b *taskBatch) parseTask(t *task, data []byte) error {
 		var v uint64
 		var field []byte
 		switch tag {
+		case tagTaskCredit:
+			v, n = consumeVarint(data)
+			stream.credit = int64(min(v, maxCredit))
+		case tagTaskCreditBytes:
+			v, n = consumeVarint(data)
+			stream.creditBytes = int64(min(v, maxCredit))
+		case tagTaskStreams:
+			v, n = consumeVarint(data)
+			stream.input = v != 0
 		case tagTaskSeq:
 			v, n = consumeVarint(data)
 			t.seq = v
@@ -262,6 +341,10 @@ func (b *taskBatch) parseTask(t *task, data []byte) error {
 		return errSegment
 	case t.seq == 0:
 		return errNoSeq
+	}
+	if stream.credit > 0 {
+		b.streams = append(b.streams, stream)
+		t.stream = uint32(len(b.streams))
 	}
 	return nil
 }

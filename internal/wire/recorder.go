@@ -7,6 +7,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -35,7 +36,8 @@ import (
 //	16      8     finished: the call whose function returned last  written by the worker
 //	24      8     fence: calls beyond it must not start            written by the host
 //	32      8     journal_len: how much of the journal counts      written by the worker
-//	40      88    0
+//	40      8     waiting_since: as started_at, 0 for not waiting  written by the worker
+//	48      80    0
 //
 // A call is named by its sequence number; on one lane the numbers ascend.
 //
@@ -67,6 +69,14 @@ import (
 // The fence may rise (unfence) only when each call that was taken back has been
 // answered, or else the worker would find it in its queue and run it after all.
 // Calls that the host sends in between are declined, no worse.
+//
+// # Waiting
+//
+// While a call waits for others, for its caller to take or to send values or for
+// calls that it has made, waiting_since says since when; that does not count as run
+// time. When it goes on the worker first moves started_at forward by the time waited,
+// then stores 0. The host takes the time, reads waiting_since, then started_at: so
+// a run time that it reads in between comes out too short, never too long.
 //
 // # After a crash
 //
@@ -103,6 +113,7 @@ const (
 	laneFinished   = 16
 	laneFence      = 24
 	laneJournalLen = 32
+	laneWaiting    = 40
 )
 
 // noFence is the fence that stops nothing.
@@ -226,14 +237,34 @@ func (r *recorder) unfence(lane int) { r.fence(lane, noFence) }
 
 func (r *recorder) usable(lane int) bool { return !r.closed && lane >= 0 && lane < r.lanes }
 
-// progress reads how far a lane has come. startedAt belongs to started, on the
-// clock of monotonicNow. The numbers are the worker's word: a hostile worker
-// writes what it likes.
-func (r *recorder) progress(lane int) (started, finished uint64, startedAt int64, ok bool) {
+// laneState is how far a lane has come, in the worker's words: a hostile worker writes
+// what it likes. The moments are on the clock of monotonicNow.
+type laneState struct {
+	started, finished uint64
+	startedAt         int64 // belongs to started
+	waiting           int64 // since when that call waits, 0 if it does not
+}
+
+// ran returns how long the call that was started last has run at the moment now, which
+// was taken before the state was read. born is the earliest moment at which a call can
+// have started.
+func (s laneState) ran(now, born int64) time.Duration {
+	if s.waiting != 0 {
+		now = min(now, s.waiting)
+	}
+	from := max(s.startedAt, born)
+	if now <= from {
+		return 0
+	}
+	return time.Duration(now - from)
+}
+
+// progress reads how far a lane has come.
+func (r *recorder) progress(lane int) (s laneState, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if !r.usable(lane) {
-		return 0, 0, 0, false
+		return laneState{}, false
 	}
 	// The worker writes started_at first, then started: when started is the
 	// same behind started_at as before it, the two belong together, or the
@@ -241,19 +272,19 @@ func (r *recorder) progress(lane int) (started, finished uint64, startedAt int64
 	// over. A worker that starts calls faster than we can read has no call
 	// whose start matters.
 	for range 8 {
-		words, err := r.load(lane, laneStarted, laneStartedAt, laneFinished, laneStarted)
+		words, err := r.load(lane, laneStarted, laneWaiting, laneStartedAt, laneFinished, laneStarted)
 		if err != nil {
-			return 0, 0, 0, false
+			return laneState{}, false
 		}
-		started, startedAt, finished = words[3], int64(words[1]), words[2]
-		if words[0] == words[3] {
+		s = laneState{started: words[4], waiting: int64(words[1]), startedAt: int64(words[2]), finished: words[3]}
+		if words[0] == words[4] {
 			break
 		}
 	}
-	return started, finished, startedAt, true
+	return s, true
 }
 
-func (r *recorder) load(lane int, words ...int) (values [4]uint64, err error) {
+func (r *recorder) load(lane int, words ...int) (values [5]uint64, err error) {
 	for i, w := range words {
 		if values[i], err = r.mem.load(laneOffset(lane) + w); err != nil {
 			return values, err

@@ -61,9 +61,9 @@ func TestRecorderTellsHowFarALaneHasCome(t *testing.T) {
 		w := open(t, r)
 		want := func(lane int, wantStarted, wantFinished uint64, wantAt int64) {
 			t.Helper()
-			started, finished, at, ok := r.progress(lane)
-			if !ok || started != wantStarted || finished != wantFinished || started > finished && at != wantAt {
-				t.Errorf("%s: lane %d is at started %d, finished %d, since %d, %v; want %d, %d, %d", kind, lane, started, finished, at, ok, wantStarted, wantFinished, wantAt)
+			got, ok := r.progress(lane)
+			if !ok || got.started != wantStarted || got.finished != wantFinished || got.started > got.finished && got.startedAt != wantAt || got.waiting != 0 {
+				t.Errorf("%s: lane %d is at %+v, %v; want started %d, finished %d, since %d", kind, lane, got, ok, wantStarted, wantFinished, wantAt)
 			}
 		}
 		want(1, 0, 0, 0)
@@ -84,7 +84,7 @@ func TestRecorderTellsHowFarALaneHasCome(t *testing.T) {
 			t.Errorf("%s: there is a lane beyond the last", kind)
 		}
 		for _, lane := range []int{-1, 3} {
-			if _, _, _, ok := r.progress(lane); ok {
+			if _, ok := r.progress(lane); ok {
 				t.Errorf("%s: lane %d has progress", kind, lane)
 			}
 			if _, ok := r.fence(lane, 1); ok {
@@ -112,8 +112,8 @@ func TestFenceStopsWhatLiesBeyond(t *testing.T) {
 			t.Errorf("%s: call 6 started beyond the fence at 3", kind)
 		}
 		// A declined call leaves no trace that could be taken for a start.
-		if started, finished, _, _ := r.progress(0); started != 5 || finished != 5 {
-			t.Errorf("%s: after a decline the lane is at started %d, finished %d, want 5, 5", kind, started, finished)
+		if got, _ := r.progress(0); got.started != 5 || got.finished != 5 {
+			t.Errorf("%s: after a decline the lane is at %+v, want 5, 5", kind, got)
 		}
 		if started, _ := r.fence(0, 7); started != 5 {
 			t.Errorf("%s: started is %d, want 5", kind, started)
@@ -206,7 +206,7 @@ func TestRecorderAfterClose(t *testing.T) {
 		if _, ok := r.fence(0, 1); ok {
 			t.Errorf("%s: fenced after close", kind)
 		}
-		if _, _, _, ok := r.progress(0); ok {
+		if _, ok := r.progress(0); ok {
 			t.Errorf("%s: progress after close", kind)
 		}
 		if _, err := r.journal(0); !errors.Is(err, errNoRecorder) {
@@ -271,7 +271,7 @@ func TestHostSurvivesACutFile(t *testing.T) {
 	if err := os.Truncate(r.path(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, ok := r.progress(0); ok {
+	if _, ok := r.progress(0); ok {
 		t.Error("there is progress in a file of 0 bytes")
 	}
 	if _, err := r.journal(0); err == nil {

@@ -41,7 +41,7 @@ func (p filePage) fill(size int, header []byte) error {
 	if _, err := p.file.Write(header); err != nil {
 		return err
 	}
-	zeros := make([]byte, recorderAlign)
+	zeros := make([]byte, journalSize)
 	for at := len(header); at < size; {
 		n, err := p.file.Write(zeros[:min(len(zeros), size-at)])
 		if err != nil {

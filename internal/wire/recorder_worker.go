@@ -14,14 +14,15 @@ type workerRecorder struct {
 }
 
 // laneWords is a lane of the page. What the host reads while the worker lives is
-// atomic; of the rest, started_at is published by started, and journal_len is
-// read after the worker's death.
+// atomic; of the rest, started_at is published by started or by waiting_since, and
+// journal_len is read after the worker's death.
 type laneWords struct {
 	started    atomic.Uint64
 	startedAt  int64
 	finished   atomic.Uint64
 	fence      atomic.Uint64
 	journalLen uint64
+	waiting    atomic.Int64
 }
 
 // recorderLane is a worker's access to one lane. Its methods may be called by
@@ -51,15 +52,9 @@ func openRecorder(path string) (*workerRecorder, error) {
 }
 
 // newLocalRecorder returns a recorder that nobody reads, for workers whose host
-// has none, so that they need not care.
+// has none, so that they need not care. Its lanes are made when they are asked for.
 func newLocalRecorder(lanes int) *workerRecorder {
-	// Words, so that they are aligned.
-	words := make([]uint64, recorderSize(lanes)/8)
-	mem := mappedPage(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*8))
-	for lane := range lanes {
-		mem.word(laneOffset(lane) + laneFence).Store(noFence)
-	}
-	return newWorkerRecorder(mem, lanes, func() error { return nil })
+	return &workerRecorder{lanes: make([]recorderLane, lanes), free: func() error { return nil }}
 }
 
 func newWorkerRecorder(mem mappedPage, lanes int, free func() error) *workerRecorder {
@@ -74,12 +69,18 @@ func newWorkerRecorder(mem mappedPage, lanes int, free func() error) *workerReco
 	return r
 }
 
-// lane returns a lane, nil when there is none of that number.
+// lane returns a lane, nil when there is none of that number. One goroutine at a time
+// may call it.
 func (r *workerRecorder) lane(i int) *recorderLane {
 	if i < 0 || i >= len(r.lanes) {
 		return nil
 	}
-	return &r.lanes[i]
+	l := &r.lanes[i]
+	if l.words == nil {
+		l.words, l.buf = new(laneWords), make([]byte, 0, journalSize)
+		l.words.fence.Store(noFence)
+	}
+	return l
 }
 
 // close gives the page up. No lane may be used afterwards. A worker that ends
@@ -111,6 +112,17 @@ func (l *recorderLane) finish(seq uint64) { l.words.finished.Store(seq) }
 // journalBuf returns the lane's journal, empty, to append replies to. What is
 // appended beyond its capacity is not in the journal.
 func (l *recorderLane) journalBuf() []byte { return l.buf }
+
+// pause notes that the running call waits from the moment now of monotonicNow on,
+// resume that it goes on. That time does not count as run time: what the host reads
+// meanwhile is never too long, since it reads waiting_since first.
+func (l *recorderLane) pause(now int64) { l.words.waiting.Store(now) }
+
+func (l *recorderLane) resume(now int64) {
+	w := l.words
+	atomic.AddInt64(&w.startedAt, now-w.waiting.Load())
+	w.waiting.Store(0)
+}
 
 // setJournal notes that the first n bytes of the journal are whole replies.
 func (l *recorderLane) setJournal(n int) { l.words.journalLen = uint64(n) }

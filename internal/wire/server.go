@@ -37,6 +37,11 @@ const (
 	capabilityFence    = "fence"
 	capabilityJournal  = "journal"
 	capabilityPack     = "pack"
+	capabilityHostCall = "host_call"
+	capabilityProgress = "progress"
+	capabilityLog      = "log"
+	capabilityStream   = "stream"
+	capabilitySession  = "session"
 )
 
 // ErrNoHost is returned by ServeWorker in a process that no host started.
@@ -145,12 +150,15 @@ type server struct {
 
 	conn atomic.Pointer[pollConn] // the host's connection, nil before there is one
 
-	mu         sync.Mutex // guards the state of the handshake
-	lanes      []*lane    // nil before Hello
+	mu         sync.Mutex             // guards the state of the handshake
+	lanes      []atomic.Pointer[lane] // nil before Hello; each is made for its first call
 	working    bool
 	maxPayload int64
+	offers     offers
 	recorder   *workerRecorder
 	kept       bool // whether the recorder survives the process
+
+	nested nestedCalls
 
 	sendMu sync.Mutex
 	stream grpc.ServerStream
@@ -167,6 +175,9 @@ func newServer(tasks []procpool.Task, page string, poller *Poller) (*server, err
 			return nil, fmt.Errorf("two tasks have the name %q; a worker serves each name once", info.Name)
 		}
 		seen[info.Name] = true
+		if _, ok := t.(procpool.StreamTask); !ok && info.Kind != procpool.KindFunction {
+			return nil, fmt.Errorf("task %q says that it is a %v and is no procpool.StreamTask", info.Name, info.Kind)
+		}
 		codec := ""
 		if len(info.Codecs) > 0 {
 			codec = info.Codecs[0]
@@ -242,14 +253,17 @@ func (s *server) watchStdin(stdin *os.File) {
 // leave makes ServeWorker return.
 func (s *server) leave() { s.goneOnce.Do(func() { close(s.gone) }) }
 
-// Hello answers the host's introduction and makes the lanes.
+// Hello answers the host's introduction.
 func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.HelloResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lanes != nil {
 		return nil, status.Error(codes.FailedPrecondition, "Hello was said before; a worker serves one host")
 	}
-	capabilities := []string{capabilityPack}
+	capabilities := []string{
+		capabilityPack, capabilityStream, capabilitySession, capabilityHostCall, capabilityProgress, capabilityLog,
+	}
+	s.offers = offersOf(r)
 	if r.GetRecorder() && s.page != "" {
 		recorder, err := openRecorder(s.page)
 		if err != nil {
@@ -264,16 +278,14 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 		s.recorder = newLocalRecorder(int(lanes))
 	}
 	lanes = min(lanes, uint32(len(s.recorder.lanes)))
-	for i := range lanes {
-		s.lanes = append(s.lanes, newLane(s, i))
-	}
+	s.lanes = make([]atomic.Pointer[lane], lanes)
 	response := &workerv1.HelloResponse{
 		Sdk: sdkName, SdkVersion: sdkVersion, Language: language, Revision: revision,
 		Capabilities: capabilities, Lanes: lanes, Pid: int64(os.Getpid()), RecorderOpen: s.kept,
 	}
 	for _, info := range s.infos {
 		response.Tasks = append(response.Tasks, &workerv1.TaskDescription{
-			Name: info.Name, Input: info.In, Output: info.Out, Codecs: info.Codecs, Kind: workerv1.TaskKind_TASK_KIND_FUNCTION,
+			Name: info.Name, Input: info.In, Output: info.Out, Codecs: info.Codecs, Kind: kindOnWire(info.Kind), Receives: info.Receives,
 		})
 	}
 	return response, nil

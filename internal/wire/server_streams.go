@@ -18,34 +18,30 @@ import (
 // Work reads calls and hands them to the lanes until the host is gone. It never
 // waits for a lane, so that what is behind a long call gets past it.
 func (s *server) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, workerv1.WorkResponse]) error {
-	lanes, err := s.beginWork(stream)
-	if err != nil {
+	if err := s.beginWork(stream); err != nil {
 		return err
 	}
 	defer s.leave()
-	for _, l := range lanes {
-		go l.serve()
-	}
 	for {
 		batch := newTaskBatch()
 		if err := stream.RecvMsg(batch); err != nil {
 			return err
 		}
-		if err := dispatch(lanes, batch); err != nil {
+		if err := s.dispatch(batch); err != nil {
 			return err
 		}
 	}
 }
 
 // beginWork makes stream the one on which calls and outcomes travel.
-func (s *server) beginWork(stream grpc.ServerStream) ([]*lane, error) {
+func (s *server) beginWork(stream grpc.ServerStream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.lanes == nil:
-		return nil, status.Error(codes.FailedPrecondition, "the first call on a connection is Hello")
+		return status.Error(codes.FailedPrecondition, "the first call on a connection is Hello")
 	case s.working:
-		return nil, status.Error(codes.FailedPrecondition, "the work stream is open already; there is one per connection")
+		return status.Error(codes.FailedPrecondition, "the work stream is open already; there is one per connection")
 	}
 	s.working = true
 	s.sendMu.Lock()
@@ -55,26 +51,48 @@ func (s *server) beginWork(stream grpc.ServerStream) ([]*lane, error) {
 	// what the kernel takes of it from there on.
 	opening := make([]byte, openingBytes)
 	if _, err := rand.Read(opening); err != nil {
-		return nil, status.Errorf(codes.Internal, "marking the work stream: %v", err)
+		return status.Errorf(codes.Internal, "marking the work stream: %v", err)
 	}
 	message := protowire.AppendBytes([]byte{tagResponseOpening}, opening)
 	s.conn.Load().watchStream(message)
 	if err := stream.SendMsg(&workResponse{data: message}); err != nil {
-		return nil, err
+		return err
 	}
-	return s.lanes, nil
+	return nil
 }
 
 // openingBytes is enough for nobody else to send the same bytes by chance.
 const openingBytes = 32
 
-// dispatch hands the tasks of a message to their lanes.
-func dispatch(lanes []*lane, batch *taskBatch) error {
+// lane returns a lane of the worker, nil if there is none of that number. Its first use
+// makes it: most of those that a host asks for are for calls that run while others wait.
+func (s *server) lane(index uint32) *lane {
+	if uint64(index) >= uint64(len(s.lanes)) {
+		return nil
+	}
+	if l := s.lanes[index].Load(); l != nil {
+		return l
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[index].Load()
+	if l == nil {
+		l = newLane(s, index)
+		s.lanes[index].Store(l)
+		go l.serve()
+	}
+	return l
+}
+
+// dispatch hands the tasks of a message to their lanes, then what is for running calls
+// to these. What is for a call that does not run is dropped: it has ended meanwhile.
+func (s *server) dispatch(batch *taskBatch) error {
 	defer batch.release()
 	now := time.Now()
 	for tasks := batch.tasks; len(tasks) > 0; {
 		index := tasks[0].lane
-		if uint64(index) >= uint64(len(lanes)) {
+		l := s.lane(index)
+		if l == nil {
 			return status.Errorf(codes.InvalidArgument, "lane %d is not open", index)
 		}
 		n := 1
@@ -82,8 +100,37 @@ func dispatch(lanes []*lane, batch *taskBatch) error {
 			n++
 		}
 		batch.retain(1)
-		lanes[index].queue.put(taskRun{batch: batch, tasks: tasks[:n], arrived: now})
+		l.queue.put(taskRun{batch: batch, tasks: tasks[:n], arrived: now})
 		tasks = tasks[n:]
+	}
+	for i := range batch.values {
+		v := &batch.values[i]
+		if p := s.port(v.streamKey); p != nil && !p.in.put(v) {
+			return status.Errorf(codes.InvalidArgument, "call %d on lane %d was sent a value for which it had given no credit", v.seq, v.lane)
+		}
+	}
+	for _, c := range batch.credits {
+		if p := s.port(c.streamKey); p != nil {
+			p.addCredit(c.values, c.bytes)
+		}
+	}
+	if err := s.takeNested(batch); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil
+}
+
+// port returns the port of a call that runs, nil if it does not.
+func (s *server) port(key streamKey) *port {
+	if key.hostCall != 0 || uint64(key.lane) >= uint64(len(s.lanes)) {
+		return nil
+	}
+	l := s.lanes[key.lane].Load()
+	if l == nil {
+		return nil
+	}
+	if p := l.port.Load(); p != nil && p.call.seq == key.seq {
+		return p
 	}
 	return nil
 }
@@ -102,6 +149,31 @@ func (s *server) send(r *workResponse, short bool) (expect uint64) {
 	return s.queued
 }
 
+// sendSide sends fields of a WorkResponse that are no outcomes and are encoded
+// already: of the last one large is the end, which is not copied and must not be
+// modified afterwards, nil for none. What is sent before an outcome is there before
+// it. As for send, the kernel has it all when the stream has carried expect bytes.
+func (s *server) sendSide(fields, large []byte) (expect uint64) {
+	r := workResponse{data: fields}
+	if len(large) > 0 {
+		r = workResponse{big: []bigOutcome{{head: fields, result: large}}}
+	}
+	return s.sendNow(&r)
+}
+
+func (s *server) sendNow(r *workResponse) (expect uint64) {
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	s.queued += r.wireSize()
+	if err := s.stream.SendMsg(r); err != nil {
+		s.leave()
+	}
+	return s.queued
+}
+
+// expectAnswer says that the host may react within microseconds to what was sent.
+func (s *server) expectAnswer() { s.conn.Load().setHot(true) }
+
 // written returns how many bytes of the stream are with the kernel.
 func (s *server) written() uint64 { return s.conn.Load().written() }
 
@@ -115,9 +187,9 @@ func (s *server) awaitWritten(n uint64) {
 // Control handles what must not wait behind calls.
 func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest, workerv1.ControlResponse]) error {
 	s.mu.Lock()
-	lanes := s.lanes
+	greeted := s.lanes != nil
 	s.mu.Unlock()
-	if lanes == nil {
+	if !greeted {
 		return status.Error(codes.FailedPrecondition, "the first call on a connection is Hello")
 	}
 	for {
@@ -127,8 +199,8 @@ func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest
 		}
 		switch event := request.GetEvent().(type) {
 		case *workerv1.ControlRequest_Cancel:
-			if i := event.Cancel.GetLane(); uint64(i) < uint64(len(lanes)) {
-				lanes[i].cancel(event.Cancel.GetSeq())
+			if l := s.lane(event.Cancel.GetLane()); l != nil {
+				l.cancel(event.Cancel.GetSeq())
 			}
 		case *workerv1.ControlRequest_Ping:
 			pong := &workerv1.Pong{Id: event.Ping.GetId(), MemoryBytes: memoryInUse()}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +78,8 @@ func runRole(role string) int {
 		fmt.Print("no newline here: ")
 	case "host":
 		return hostThatDies()
+	case "bare-stream":
+		return runBareStream(os.Getenv(hostDirEnv))
 	}
 	if behaviour, ok := strings.CutPrefix(role, fakePrefix); ok {
 		return runFake(behaviour)
@@ -231,10 +234,10 @@ var (
 	})
 )
 
-var tasks = []procpool.Task{
+var tasks = slices.Concat([]procpool.Task{
 	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
 	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt, blocks,
-}
+}, streamTasks, nestingTasks)
 
 func busy(d time.Duration) {
 	for start := time.Now(); time.Since(start) < d; {
