@@ -1,6 +1,7 @@
 package procpool_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,9 +20,9 @@ type worker struct {
 
 	mu                    sync.Mutex
 	credit, creditBytes   int64 // to send
-	sent, sentBytes       int64
+	sent                  int64
 	given, givenBytes     int64 // for what it receives
-	received, recvBytes   int64
+	received              int64
 	unreturned, unretByte int64 // of what it received
 	ended                 bool
 	broken                string
@@ -97,7 +98,7 @@ func (w *worker) give(values int64) {
 // for, and nobody waits for ever.
 func TestConduitProperty(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(100) {
+	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 4)) //nolint:gosec // to be repeated
 			window, windowBytes := 1+rng.Int64N(20), 1+rng.Int64N(500)
@@ -115,7 +116,7 @@ func TestConduitProperty(t *testing.T) {
 				for range readers {
 					value, err := d.Next(t.Context())
 					if err != nil {
-						if err != io.EOF || read != total {
+						if !errors.Is(err, io.EOF) || read != total {
 							t.Errorf("seed %d: Next after %d of %d values: %v", seed, read, total, err)
 						}
 						return

@@ -89,7 +89,7 @@ func TestConduitOutcomeFollowsItsValues(t *testing.T) {
 		feed := d.Attach(new(fakeFar), 0)
 		feed.Values(texts("a", "b"))
 		feed.Values(texts("c"))
-		if want == io.EOF {
+		if name == "success" {
 			c.Finish(nil, nil)
 		} else {
 			c.Finish(nil, want)
@@ -102,7 +102,7 @@ func TestConduitOutcomeFollowsItsValues(t *testing.T) {
 			t.Errorf("%s: values %q", name, got)
 		}
 		for range 2 {
-			if v, err := d.Next(t.Context()); err != want || v != nil {
+			if v, err := d.Next(t.Context()); err != want || v != nil { //nolint:errorlint // bare, as io.Reader does
 				t.Errorf("%s: behind the last value: %q, %v", name, v, err)
 			}
 		}
@@ -297,7 +297,7 @@ func TestConduitPushWaitsForCredit(t *testing.T) {
 		}
 		// The end of the call ends the wait.
 		c.Finish(nil, errBoom)
-		if err := <-pushed; err != errBoom {
+		if err := <-pushed; !errors.Is(err, errBoom) {
 			t.Errorf("%v", err)
 		}
 	})

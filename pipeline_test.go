@@ -69,7 +69,7 @@ func TestPipelineErrorsTellWhere(t *testing.T) {
 		t.Errorf("%#v", errs[0])
 	}
 	second, _ := errors.AsType[*procpool.StageError](errs[1])
-	if second == nil || second.Stage != 1 || second.Name != "text" || second.Input != 3 || second.Err != errBoom {
+	if second == nil || second.Stage != 1 || second.Name != "text" || second.Input != 3 || !errors.Is(second.Err, errBoom) {
 		t.Errorf("%#v", errs[1])
 	}
 	if want := `procpool: stage "picky" failed with input 1: procpool: task "picky" failed: not found`; errs[0].Error() != want {

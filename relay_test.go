@@ -65,7 +65,7 @@ func TestRelayedCall(t *testing.T) {
 	}
 	// It fails as it is: whether it is run again is for its caller to decide.
 	crash := &procpool.CrashError{Task: "far"}
-	if _, again, err := c.Retry(1, crash); again || err != crash {
+	if _, again, err := c.Retry(1, crash); again || !errors.Is(err, crash) {
 		t.Errorf("%v, %v", again, err)
 	}
 }

@@ -48,7 +48,7 @@ func TestSessionConversation(t *testing.T) {
 	talk.CloseSend()
 	talk.CloseSend()
 	for range 2 {
-		if got, err := talk.Recv(ctx); got != "" || err != io.EOF {
+		if got, err := talk.Recv(ctx); got != "" || err != io.EOF { //nolint:errorlint // bare, as io.Reader does
 			t.Errorf("after the end: %q, %v", got, err)
 		}
 	}
@@ -146,10 +146,10 @@ func TestSessionEndsWithItsTasksError(t *testing.T) {
 		if !check(err) {
 			t.Errorf("%s: Recv: %v", how, err)
 		}
-		if again := talk.Send(ctx, 2); again != err {
+		if again := talk.Send(ctx, 2); !errors.Is(again, err) {
 			t.Errorf("%s: Send: %v", how, again)
 		}
-		if again := talk.Close(); again != err {
+		if again := talk.Close(); !errors.Is(again, err) {
 			t.Errorf("%s: Close: %v", how, again)
 		}
 	}

@@ -128,7 +128,7 @@ func TestInlineHostAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var inside context.Context
 		leak := procpool.Define("leak", func(ctx context.Context, _ int) (int, error) {
-			inside = ctx
+			inside = ctx //nolint:fatcontext // it is to be seen what it is good for afterwards
 			procpool.Report(ctx, 0.5, "half way")
 			return 0, nil
 		})

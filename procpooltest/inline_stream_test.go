@@ -41,7 +41,10 @@ func TestInlineStreamsHoldTheirPlace(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		for range 8 {
 			go func() {
-				for range holdStream.All(ctx, ex, 0) {
+				for _, err := range holdStream.All(ctx, ex, 0) {
+					if err != nil {
+						return // it is given up
+					}
 				}
 			}()
 		}
@@ -80,8 +83,9 @@ func TestInlineSessionsOfTheirOwnNeedNoPlace(t *testing.T) {
 		// Those that share take a place each.
 		var shared []*procpool.Conversation[int, int]
 		for range 9 {
-			shared = append(shared, holdSession.Open(ctx, ex, 0, procpool.Shared()))
-			defer shared[len(shared)-1].Close()
+			talk := holdSession.Open(ctx, ex, 0, procpool.Shared())
+			defer talk.Close()
+			shared = append(shared, talk)
 		}
 		synctest.Wait()
 		if s := shared[8].Info().State; s != procpool.Queued {
@@ -218,7 +222,7 @@ func TestInlineTimeoutDoesNotCountWaitingForInput(t *testing.T) {
 		}
 		talk.CloseSend()
 		for range 2 {
-			if _, err := talk.Recv(ctx); err != nil && err != io.EOF {
+			if _, err := talk.Recv(ctx); err != nil && !errors.Is(err, io.EOF) {
 				t.Error(err)
 			}
 		}
