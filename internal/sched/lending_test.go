@@ -128,16 +128,42 @@ func TestNoLaneLeftToLend(t *testing.T) {
 	})
 }
 
+// Rule 6.7: where no worker can be started, calls that wait for nested ones do not keep
+// these from being refused.
+func TestNestedCallsAreRefusedWithoutWorkers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, func(cfg *sched.Config) {
+			nesting(cfg)
+			cfg.MaxCalls = 1
+		})
+		p := h.growLending(1, 1)[0]
+		h.submit("p")
+		p.begin("p") // its worker retires
+		n := p.nest("p", "n")
+		for range sched.Patience {
+			n.wantOpen()
+			h.fail(errStart)
+			pass(sched.LongestDelay)
+		}
+		if n.ended != 1 || !errors.Is(n.err, errStart) {
+			t.Errorf("ended %d times with %v", n.ended, n.err)
+		}
+		p.answer(long, "p")
+	})
+}
+
 // When a call ends its nested ones are nobody's, in whatever order that becomes known.
 func TestParentEndsFirst(t *testing.T) {
 	for _, how := range []string{"answered", "dies", "cancelled"} {
 		t.Run(how, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				h := newHost(t, nesting)
-				p := h.growLending(1, 3)[0]
+				lanes := h.growLending(1, 3)
+				p := lanes[0]
 				h.submit("p")
 				p.begin("p")
 				n := p.nest("p", "n")
+				lanes[1].begin("n")
 				h.grow()
 				waits := p.nest("p", "m")
 				switch how {
