@@ -317,8 +317,9 @@ func TestWaitingByTheRecorder(t *testing.T) {
 // nothing but that.
 type recursor struct {
 	script
-	s   *sched.Scheduler
-	all *sync.WaitGroup
+	s         *sched.Scheduler
+	all       *sync.WaitGroup
+	receiving sync.Mutex // held while the scheduler hears of the worker, which is in turn
 }
 
 func (r *recursor) Send(lane int, calls []*procpool.Call) {
@@ -347,11 +348,19 @@ func (r *recursor) run(lane uint32, seq uint64, text string) {
 		}
 	}
 	<-time.After(long)
+	r.receiving.Lock()
+	defer r.receiving.Unlock()
 	r.s.Replies(r.number, []sched.Reply{reply})
 }
 
 // Stop is the end of the process.
-func (r *recursor) Stop() { r.all.Go(func() { r.s.Exited(r.number, sched.Report{PageOK: false}) }) }
+func (r *recursor) Stop() {
+	r.all.Go(func() {
+		r.receiving.Lock()
+		defer r.receiving.Unlock()
+		r.s.Exited(r.number, sched.Report{PageOK: false})
+	})
+}
 
 func (r *recursor) Kill(error) { r.Stop() }
 
