@@ -65,7 +65,7 @@ func (p *port) Emit(value []byte) error {
 
 // awaitCredit blocks until there is credit or the call was given up.
 func (p *port) awaitCredit() {
-	p.out.flush()
+	p.out.push()
 	p.lane.waits.enter(p.call)
 	defer p.lane.waits.leave(p.call)
 	for p.credit.Load() <= 0 || p.creditBytes.Load() <= 0 {
@@ -107,7 +107,7 @@ func (p *port) Next() ([]byte, bool) {
 
 // awaitInput blocks until there may be more, or the call was given up.
 func (p *port) awaitInput() {
-	p.out.flush()
+	p.out.push()
 	p.lane.server.expectAnswer() // the host's next value may be a reaction to ours
 	p.lane.waits.enter(p.call)
 	defer p.lane.waits.leave(p.call)

@@ -1732,8 +1732,7 @@ type Failure struct {
 	Language string `protobuf:"bytes,7,opt,name=language,proto3" json:"language,omitempty"`
 	// Of a codec failure: the codec's name.
 	Codec string `protobuf:"bytes,8,opt,name=codec,proto3" json:"codec,omitempty"`
-	// Of a codec failure: what failed, such as "encode the result". Of a failed start:
-	// the command.
+	// Of a codec failure: what failed, such as "encode the result". Of a start: the command.
 	Op string `protobuf:"bytes,9,opt,name=op,proto3" json:"op,omitempty"`
 	// Notes that were added to the error on its way.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
