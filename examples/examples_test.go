@@ -49,7 +49,7 @@ func run(m *testing.M) int {
 // prints.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"hello", "crash", "timeout", "progress", "supervise"} {
+	for _, name := range []string{"hello", "crash", "timeout", "progress", "supervise", "primes", "parser", "walk", "wordcount"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := runExample(t, name)
@@ -197,6 +197,11 @@ func normal(text string) string {
 		{`below .*[/\\]src[/\\]image`, "below GOROOT/src/image"},
 		{`(?m)^\d+ of \d+ files$`, "N of N files"},
 		{`(?m)^\d+ (images|thumbnails) `, "N $1 "},
+		// The toolchain's source: how much there is of it.
+		{`(?m)^ *\d+ bytes in \d+ files below .*, in \d+ calls$`, "N bytes in N files below GOROOT/src, in N calls"},
+		{`(?m)^ *\d+ bytes in \w+$`, "N bytes in FOLDER"},
+		{`(?m)^\d+ words, \d+ different ones, in \d+ folders$`, "N words, N different ones, in N folders"},
+		{`\btook [0-9.]+ s\b`, "took TIME"},
 		// A memory limit is enforced in one of several ways.
 		{`died: .*; out of memory: yes`, "died: CAUSE; out of memory: yes"},
 		{`out[/\\]thumbnails[/\\]`, "out/thumbnails/"},

@@ -15,8 +15,8 @@ const (
 	// concurrency is how many calls an Inline executor runs at once, the same on
 	// every machine, so that a test behaves the same.
 	concurrency = 8
-	// nestingDepth is how deeply calls may be nested.
-	nestingDepth = 1000
+	// nestingDepth is how deeply calls may be nested, as in a pool by default.
+	nestingDepth = 100
 )
 
 // Inline returns an executor that runs the tasks in this process, each call on a
@@ -32,7 +32,7 @@ const (
 // who takes them as in a pool (see procpool.Window). Calls that may be run again are,
 // after timeouts and task failures where RetryOn says so; the calls of one key run
 // one at a time in their order. To a running task procpool.ExecutorFrom gives this
-// executor, where calls may be nested 1000 deep; procpool.Logger writes to
+// executor, where calls may be nested 100 deep; procpool.Logger writes to
 // slog.Default.
 //
 // What it can't do is stop a task that does not heed its context: its future is

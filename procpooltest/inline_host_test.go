@@ -39,8 +39,8 @@ func TestInlineTasksRecurse(t *testing.T) {
 	if err != nil || results[19] != 50*49/2 {
 		t.Errorf("%v, %v", results, err)
 	}
-	_, err = sum.Call(t.Context(), ex, 1001)
-	if te, ok := errors.AsType[*procpool.TaskError](err); !ok || !strings.Contains(te.Message, "nested more than 1000 deep") {
+	_, err = sum.Call(t.Context(), ex, 101)
+	if te, ok := errors.AsType[*procpool.TaskError](err); !ok || !strings.Contains(te.Message, "nested more than 100 deep") {
 		t.Errorf("without end: %.200v", err)
 	}
 }
