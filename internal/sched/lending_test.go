@@ -145,8 +145,8 @@ func TestNestedCallsAreRefusedWithoutWorkers(t *testing.T) {
 			h.fail(errStart)
 			pass(sched.LongestDelay)
 		}
-		if n.ended != 1 || !errors.Is(n.err, errStart) {
-			t.Errorf("ended %d times with %v", n.ended, n.err)
+		if n.fate().ended != 1 || !errors.Is(n.fate().err, errStart) {
+			t.Errorf("ended %d times with %v", n.fate().ended, n.fate().err)
 		}
 		p.answer(long, "p")
 	})
@@ -175,7 +175,7 @@ func TestParentEndsFirst(t *testing.T) {
 					n.Cancel()
 					waits.Cancel()
 					h.check()
-					if n.ended != 1 || waits.ended != 1 {
+					if n.fate().ended != 1 || waits.fate().ended != 1 {
 						t.Error("a cancelled call is not over")
 					}
 					if st := h.Stats(); st.Nested != 0 {
@@ -273,8 +273,8 @@ func TestWaitingIsNoSuspect(t *testing.T) {
 		lanes[1].begin("n")
 		p.die()
 		var ce *procpool.CrashError
-		if !errors.As(n.err, &ce) || ce.Suspects != 1 {
-			t.Errorf("the nested call ended with %v", n.err)
+		if !errors.As(n.fate().err, &ce) || ce.Suspects != 1 {
+			t.Errorf("the nested call ended with %v", n.fate().err)
 		}
 		lanes = h.startLending(1, 3) // where p runs again, and is no suspect
 		h.submit("beside")
@@ -287,8 +287,8 @@ func TestWaitingIsNoSuspect(t *testing.T) {
 		if ce := crashOf(t, f); ce.Suspects != 2 {
 			t.Errorf("%+v", ce)
 		}
-		if !errors.As(m.err, &ce) || ce.Suspects != 2 {
-			t.Errorf("the nested call ended with %v", m.err)
+		if !errors.As(m.fate().err, &ce) || ce.Suspects != 2 {
+			t.Errorf("the nested call ended with %v", m.fate().err)
 		}
 	})
 }
