@@ -67,3 +67,33 @@ func BenchmarkMap(b *testing.B) {
 	}
 	close(s.calls)
 }
+
+// A value's way through the caller's end of a stream, in messages of 64.
+func BenchmarkConduit(b *testing.B) {
+	c, d := newConduit(1024, 1<<20)
+	feed := d.Attach(new(fakeFar), 0)
+	message := slices.Repeat([][]byte{encoded(7)}, 64)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if n%len(message) == 0 && !feed.Values(message) {
+			b.Fatal("there is no credit")
+		}
+		if _, err := d.Next(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c.Finish(nil, nil)
+}
+
+func BenchmarkPipeline(b *testing.B) {
+	same := procpool.StageFunc("same", func(_ context.Context, n int) (int, error) { return n, nil })
+	p := procpool.Join(procpool.Stage(square), same)
+	b.ReportAllocs()
+	inputs := slices.Repeat([]int{7}, b.N)
+	b.ResetTimer()
+	for _, err := range p.Run(b.Context(), instant{}, slices.Values(inputs)) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -42,6 +42,17 @@
 // same program run again starts from that program's initial state, and nothing
 // that main set up exists there.
 //
+// # More than one value
+//
+//   - A [Stream] yields many values for one argument, no further ahead of its reader
+//     than a window.
+//   - A [Session] is opened and then converses: values go both ways until it ends.
+//   - A running task makes calls of the pool it runs in with [ExecutorFrom], also of
+//     itself. It tells how far it has come with [Report] and writes to the host's log
+//     with [Logger].
+//   - A [Pipeline] joins calls, streams and functions of the program into stages that
+//     work at the same time, none far ahead of the next.
+//
 // # Errors
 //
 // Four families, because callers do four different things about them:
@@ -51,7 +62,9 @@
 //     safe; [Idempotent] and [Retries] have the pool do so. A call that killed its
 //     worker at the last attempt it may have also matches [ErrPoison]: leave it.
 //   - The pool refused: [ErrClosed], [ErrQueueFull], [ErrUnknownTask], [ErrTooLarge],
-//     [*StartError], [*CodecError]. Fix or back off.
+//     [ErrNestingLimit], [*StartError], [*CodecError]. Fix or back off.
 //   - Time or cancellation: [context.Canceled], [context.DeadlineExceeded], which
 //     [*TimeoutError] matches, too. Give up.
+//
+// A pipeline wraps them in a [*StageError], which tells the stage and the input.
 package procpool

@@ -9,9 +9,9 @@ import (
 // maxWindow bounds [Window], since the places of a window are made at once.
 const maxWindow = 1 << 20
 
-// An Option changes how calls are made. Options are given to [Define] and
-// [Remote], to With for a changed copy of a handle, and to Submit and Call for
-// one call.
+// An Option changes how calls are made. Options are given to [Define], [Remote] and
+// their like for streams and sessions, to With for a changed copy of a handle, and to
+// Submit, Call, All and Open for one call.
 type Option interface{ apply(*spec) }
 
 type optionFunc func(*spec)

@@ -63,9 +63,10 @@ func (s *Stream[In, Out]) With(opts ...Option) *Stream[In, Out] {
 //
 // An error is yielded once, after the values that came before it, and ends the
 // sequence: that of the task, of its worker's death (values that it had sent shortly
-// before may be lost), of the executor that refuses the call, or of ctx. A value that
-// can't be decoded ends it too. Leaving the loop gives the call up: its context ends
-// in the worker, as after Future.Cancel.
+// before may be lost), or of the executor that refuses the call. A value that can't be
+// decoded ends it too. So does the end of ctx, at once: what has come and was not read
+// is dropped. Leaving the loop gives the call up: its context ends in the worker, as
+// after Future.Cancel.
 //
 // A stream that its options allow to be run again ([Idempotent]) is, until its first
 // value has reached the reader's process. [Timeout] does not count what the task

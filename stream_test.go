@@ -317,6 +317,22 @@ func TestStreamContextEnds(t *testing.T) {
 		if len(got) != 3 || len(errs) != 1 || !errors.Is(errs[0], context.DeadlineExceeded) {
 			t.Errorf("deadline: %v, %v", got, errs)
 		}
+		// What has come and was not read is dropped.
+		busy, quit := context.WithCancel(t.Context())
+		var seen []int
+		for v, err := range pause.All(busy, ex, 3) {
+			if err == nil {
+				seen = append(seen, v)
+				synctest.Wait()
+				quit()
+			} else if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v", err)
+			}
+		}
+		quit()
+		if !slices.Equal(seen, []int{0}) {
+			t.Errorf("read %v though the context had ended", seen)
+		}
 		if _, ok := errors.AsType[*procpool.TaskError](errs[0]); ok {
 			t.Errorf("the deadline is told as an error of the task's: %v", errs[0])
 		}
