@@ -115,6 +115,7 @@ func (c *core) newScheduler(cfg sched.Config) *sched.Scheduler {
 	var s *sched.Scheduler
 	cfg.MaxPayload = c.cfg.MaxPayload
 	cfg.CancelGrace, cfg.RetireGrace = c.cfg.CancelGrace, c.cfg.RetireGrace
+	cfg.Epoch = c.began // so that the numbers of calls differ
 	cfg.Number = func() int { return int(c.numbers.Add(1)) }
 	cfg.Launch = func(number int) { c.launch(s, number) }
 	cfg.Unknown, cfg.OnCrash = c.unknownTask, c.crashes.save

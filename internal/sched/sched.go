@@ -30,6 +30,9 @@ type Config struct {
 	// NestingDepth is how many calls deep a call may be nested, NestedCalls how many
 	// nested calls may be outstanding.
 	NestingDepth, NestedCalls int
+	// Epoch is when the scheduler's clock began, from which calls have their numbers;
+	// the zero time means now.
+	Epoch time.Time
 	// Number returns a number for the next worker, above all before. It is called
 	// with the lock held and must not call back. nil counts from 1.
 	Number func() int
@@ -160,12 +163,15 @@ func New(cfg Config) *Scheduler {
 		elastic:   cfg.MinWorkers < cfg.Workers || cfg.Once,
 		keys:      make(map[string]*binding),
 		cfg:       cfg,
-		epoch:     time.Now(),
+		epoch:     cfg.Epoch,
 		stamp:     -1,
 		functions: make(map[string]*function),
 		workers:   make(map[int]*worker),
 		drained:   make(chan struct{}),
 		gone:      make(chan struct{}),
+	}
+	if s.epoch.IsZero() {
+		s.epoch = time.Now()
 	}
 	s.watches.byDone = make(map[<-chan struct{}]*watch)
 	return s

@@ -15,8 +15,10 @@ const (
 	// have in the box, whatever credit the worker gives.
 	maxAhead      = 4096
 	maxAheadBytes = 4 << 20
-	// maxPostedReplies bounds the HostReplies that wait for a worker.
+	// maxPostedReplies and maxPostedBytes bound the HostReplies that wait for a worker.
+	// One of any size may wait alone.
 	maxPostedReplies = 1 << 16
+	maxPostedBytes   = 1 << 30
 )
 
 // postBox takes what is to be sent to a worker from those who must not wait for it:
@@ -24,8 +26,8 @@ const (
 // stays in order. A goroutine that lives while there is something sends it on the
 // work stream, in as few messages as their size allows.
 //
-// What waits is bounded by credit, which far counts, and by maxPostedReplies. The
-// methods don't block and are safe for concurrent use.
+// What waits is bounded by credit, which far counts, and for HostReplies by number and
+// bytes. The methods don't block and are safe for concurrent use.
 type postBox struct {
 	send func(*postedRequest) error
 	kill func(reason error)
@@ -33,7 +35,8 @@ type postBox struct {
 	mu      sync.Mutex
 	waiting []posting
 	granted []*far // those with credit to send
-	replies int    // how many of waiting are
+	replies int    // how many of waiting are HostReplies,
+	bytes   int    // and how large these are
 	sending bool   // there is a goroutine
 	closed  bool
 	spare   []posting // for the next to wait
@@ -87,12 +90,14 @@ func (b *postBox) far(key streamKey, pass func(values, bytes int64)) *far {
 // end and takes no answers is killed.
 func (b *postBox) reply(field, large []byte) {
 	b.mu.Lock()
-	if b.replies >= maxPostedReplies {
+	size := len(field) + len(large)
+	if b.replies >= maxPostedReplies || b.replies > 0 && b.bytes+size > maxPostedBytes {
 		b.mu.Unlock()
 		b.kill(errors.New("the worker was killed because it does not take the answers to the calls that it makes"))
 		return
 	}
 	b.replies++
+	b.bytes += size
 	b.postLocked(posting{data: field, large: large})
 	b.mu.Unlock()
 }
@@ -261,6 +266,7 @@ func (b *postBox) sent(batch []posting) {
 			switch p := &batch[i]; {
 			case f == nil:
 				b.replies--
+				b.bytes -= len(batch[i].data) + len(batch[i].large)
 			case !p.credit:
 				n++
 				if !p.end {
