@@ -24,6 +24,7 @@ type Pipeline[In, Out any] struct {
 // StageTask is a handle that can be a stage of a [Pipeline]: a [*Func], which makes one
 // result of each input, or a [*Stream], which makes a number of them.
 type StageTask[In, Out any] interface {
+	// Name returns the task's name.
 	Name() string
 	stageWork() stageWork[In, Out]
 }

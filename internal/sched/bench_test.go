@@ -23,11 +23,11 @@ type echoLink struct {
 
 func (l *echoLink) PID() int { return 1 }
 
-func (l *echoLink) Send(_ int, calls []*procpool.Call) {
+func (l *echoLink) Send(lane int, calls []*procpool.Call) {
 	l.mu.Lock()
 	for _, c := range calls {
 		for i := range c.Items() {
-			l.replies = append(l.replies, sched.Reply{Seq: c.Slot.Seq + uint64(i), Run: time.Microsecond})
+			l.replies = append(l.replies, sched.Reply{Lane: uint32(lane), Seq: c.Slot.Seq + uint64(i), Run: time.Microsecond})
 		}
 	}
 	l.mu.Unlock()
@@ -123,6 +123,39 @@ func BenchmarkBatchCancellable(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	inTurn(b, ctx, 512)
+}
+
+// Nested calls, one at a time, of a call on the only slot: what Alone measures and the
+// lending.
+func BenchmarkNested(b *testing.B) {
+	s := sched.New(sched.Config{QueueSize: 1, QueueBytes: 1, MaxPayload: 1 << 30, NestingDepth: 1, NestedCalls: 1, Launch: func(int) {}})
+	s.SetServed([]string{"work"})
+	s.Teach("work", time.Microsecond)
+	s.Grow(1)
+	l := &echoLink{s: s, number: 1}
+	s.Started(1, l, sched.Traits{Recorder: true, Lanes: 1, MaxLanes: 2})
+	work.Submit(context.Background(), s, []byte("p"))
+	parent := sched.Parent{Worker: 1, Seq: 1}
+	l.replies = nil // so that it runs
+	b.ReportAllocs()
+	calls := 0
+	for b.Loop() {
+		b.StopTimer()
+		var made []*procpool.Call
+		for range 8192 {
+			made = append(made, procpool.Relay{Task: "work", Payload: []byte("x"), Done: func(*procpool.Call, []byte, error) {}}.NewCall())
+		}
+		b.StartTimer()
+		for _, c := range made {
+			if err := s.EnqueueNested(c, parent, 1); err != nil {
+				b.Fatal(err)
+			}
+			for l.answer() {
+			}
+		}
+		calls += len(made)
+	}
+	perCall(b, calls)
 }
 
 // Submit all, then collect, with two workers that answer beside: everything that

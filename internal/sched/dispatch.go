@@ -129,7 +129,7 @@ func (s *Scheduler) shunsLocked(w *worker, c *procpool.Call) bool {
 		return false
 	}
 	for _, other := range s.workers {
-		if other.waiting == 0 && !other.dead && !other.retiring {
+		if other.waiting == 0 && !other.dead && !other.spare && !other.retiring {
 			return true
 		}
 	}

@@ -128,16 +128,42 @@ func TestNoLaneLeftToLend(t *testing.T) {
 	})
 }
 
+// Rule 6.7: where no worker can be started, calls that wait for nested ones do not keep
+// these from being refused.
+func TestNestedCallsAreRefusedWithoutWorkers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, func(cfg *sched.Config) {
+			nesting(cfg)
+			cfg.MaxCalls = 1
+		})
+		p := h.growLending(1, 1)[0]
+		h.submit("p")
+		p.begin("p") // its worker retires
+		n := p.nest("p", "n")
+		for range sched.Patience {
+			n.wantOpen()
+			h.fail(errStart)
+			pass(sched.LongestDelay)
+		}
+		if n.fate().ended != 1 || !errors.Is(n.fate().err, errStart) {
+			t.Errorf("ended %d times with %v", n.fate().ended, n.fate().err)
+		}
+		p.answer(long, "p")
+	})
+}
+
 // When a call ends its nested ones are nobody's, in whatever order that becomes known.
 func TestParentEndsFirst(t *testing.T) {
 	for _, how := range []string{"answered", "dies", "cancelled"} {
 		t.Run(how, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				h := newHost(t, nesting)
-				p := h.growLending(1, 3)[0]
+				lanes := h.growLending(1, 3)
+				p := lanes[0]
 				h.submit("p")
 				p.begin("p")
 				n := p.nest("p", "n")
+				lanes[1].begin("n")
 				h.grow()
 				waits := p.nest("p", "m")
 				switch how {
@@ -149,7 +175,7 @@ func TestParentEndsFirst(t *testing.T) {
 					n.Cancel()
 					waits.Cancel()
 					h.check()
-					if n.ended != 1 || waits.ended != 1 {
+					if n.fate().ended != 1 || waits.fate().ended != 1 {
 						t.Error("a cancelled call is not over")
 					}
 					if st := h.Stats(); st.Nested != 0 {
@@ -247,8 +273,8 @@ func TestWaitingIsNoSuspect(t *testing.T) {
 		lanes[1].begin("n")
 		p.die()
 		var ce *procpool.CrashError
-		if !errors.As(n.err, &ce) || ce.Suspects != 1 {
-			t.Errorf("the nested call ended with %v", n.err)
+		if !errors.As(n.fate().err, &ce) || ce.Suspects != 1 {
+			t.Errorf("the nested call ended with %v", n.fate().err)
 		}
 		lanes = h.startLending(1, 3) // where p runs again, and is no suspect
 		h.submit("beside")
@@ -261,8 +287,8 @@ func TestWaitingIsNoSuspect(t *testing.T) {
 		if ce := crashOf(t, f); ce.Suspects != 2 {
 			t.Errorf("%+v", ce)
 		}
-		if !errors.As(m.err, &ce) || ce.Suspects != 2 {
-			t.Errorf("the nested call ended with %v", m.err)
+		if !errors.As(m.fate().err, &ce) || ce.Suspects != 2 {
+			t.Errorf("the nested call ended with %v", m.fate().err)
 		}
 	})
 }
@@ -291,8 +317,9 @@ func TestWaitingByTheRecorder(t *testing.T) {
 // nothing but that.
 type recursor struct {
 	script
-	s   *sched.Scheduler
-	all *sync.WaitGroup
+	s         *sched.Scheduler
+	all       *sync.WaitGroup
+	receiving sync.Mutex // held while the scheduler hears of the worker, which is in turn
 }
 
 func (r *recursor) Send(lane int, calls []*procpool.Call) {
@@ -321,11 +348,19 @@ func (r *recursor) run(lane uint32, seq uint64, text string) {
 		}
 	}
 	<-time.After(long)
+	r.receiving.Lock()
+	defer r.receiving.Unlock()
 	r.s.Replies(r.number, []sched.Reply{reply})
 }
 
 // Stop is the end of the process.
-func (r *recursor) Stop() { r.all.Go(func() { r.s.Exited(r.number, sched.Report{PageOK: false}) }) }
+func (r *recursor) Stop() {
+	r.all.Go(func() {
+		r.receiving.Lock()
+		defer r.receiving.Unlock()
+		r.s.Exited(r.number, sched.Report{PageOK: false})
+	})
+}
 
 func (r *recursor) Kill(error) { r.Stop() }
 

@@ -69,7 +69,7 @@ func (s *Scheduler) refuseLocked() (refused []*procpool.Call, refusal error) {
 		return nil, nil
 	}
 	for _, w := range s.workers {
-		if w.held > 0 {
+		if w.active() > 0 {
 			return nil, nil // it retires, and may yet leave calls behind
 		}
 	}

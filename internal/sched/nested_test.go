@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,9 +42,23 @@ type inner struct {
 	*procpool.Call
 	refused error
 
+	mu  sync.Mutex
+	was fate
+}
+
+// fate is the end of a nested call, and how often it came.
+type fate struct {
 	ended int
 	reply string
 	err   error
+}
+
+// fate returns what has become of the call.
+func (n *inner) fate() fate {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.was
 }
 
 // nested makes a call as a task does.
@@ -54,7 +69,9 @@ func (h *host) nested(text string, change func(*procpool.Relay)) *inner {
 		change(&r)
 	}
 	r.Done = func(_ *procpool.Call, reply []byte, err error) {
-		n.ended, n.reply, n.err = n.ended+1, string(reply), err
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.was = fate{n.was.ended + 1, string(reply), err}
 	}
 	n.Call = r.NewCall()
 	return n
@@ -81,18 +98,16 @@ func (l *script) nestAt(parent, text string, depth int, change func(*procpool.Re
 // wantOpen checks that the nested call was taken and has no outcome yet.
 func (n *inner) wantOpen() {
 	n.t.Helper()
-	synctest.Wait()
-	if n.refused != nil || n.ended > 0 {
-		n.t.Errorf("the nested call of %q is refused (%v) or over (%v)", n.Payload(), n.refused, n.err)
+	if was := n.fate(); n.refused != nil || was.ended > 0 {
+		n.t.Errorf("the nested call of %q is refused (%v) or over (%v)", n.Payload(), n.refused, was.err)
 	}
 }
 
 // wantResult checks that the nested call succeeded.
 func (n *inner) wantResult(text string) {
 	n.t.Helper()
-	synctest.Wait()
-	if n.refused != nil || n.ended != 1 || n.reply != text || n.err != nil {
-		n.t.Errorf("the nested call is refused (%v), or ended %d times with %q, %v; want %q", n.refused, n.ended, n.reply, n.err, text)
+	if was := n.fate(); n.refused != nil || was != (fate{1, text, nil}) {
+		n.t.Errorf("the nested call is refused (%v), or ended as %+v; want %q", n.refused, was, text)
 	}
 }
 
@@ -319,8 +334,8 @@ func TestKillEndsNestedCalls(t *testing.T) {
 		<-gone
 		wantError(t, f, procpool.ErrClosed)
 		for _, n := range []*inner{runs, waits} {
-			if n.ended != 1 || !errors.Is(n.err, procpool.ErrClosed) {
-				t.Errorf("ended %d times with %v", n.ended, n.err)
+			if n.fate().ended != 1 || !errors.Is(n.fate().err, procpool.ErrClosed) {
+				t.Errorf("ended %d times with %v", n.fate().ended, n.fate().err)
 			}
 		}
 		if st := h.Stats(); st.Nested != 0 {

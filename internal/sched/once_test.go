@@ -109,8 +109,8 @@ func TestOnceDoesNotStart(t *testing.T) {
 			h.fail(errStart)
 			pass(time.Second)
 		}
-		if n.ended != 1 || !errors.Is(n.err, errStart) {
-			t.Errorf("ended %d times with %v", n.ended, n.err)
+		if n.fate().ended != 1 || !errors.Is(n.fate().err, errStart) {
+			t.Errorf("ended %d times with %v", n.fate().ended, n.fate().err)
 		}
 		pass(time.Hour)
 		if h.pending() != 0 {

@@ -78,7 +78,7 @@ func TestTimeoutOfStream(t *testing.T) {
 		pass(10*time.Millisecond - 1)
 		n.wantOpen()
 		pass(5 * time.Millisecond)
-		if n.ended != 1 {
+		if n.fate().ended != 1 {
 			t.Error("it goes on")
 		}
 	})

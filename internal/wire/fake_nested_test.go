@@ -228,6 +228,16 @@ func TestForeignNestedStrangers(t *testing.T) {
 	}
 }
 
+// A worker that makes calls of a host which takes none is told so.
+func TestForeignNestedNotTaken(t *testing.T) {
+	h := start(t, fake(fakeNested+"numbers"))
+	if got := mustResult(t, square.Submit(t.Context(), h, 1)); got != 1 {
+		t.Errorf("%d calls are refused", got)
+	}
+	h.worker.Kill(nil)
+	wantText(t, h.awaitExit().Stderr, "FAILURE_KIND_TASK")
+}
+
 func TestForeignNestedNumbers(t *testing.T) {
 	h, n := startNested(t, answerEcho, fake(fakeNested+"numbers"))
 	if got := mustResult(t, square.Submit(t.Context(), h, 1)); got != 0 {

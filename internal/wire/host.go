@@ -291,10 +291,12 @@ func (w *Worker) age() time.Duration { return laneState{}.ran(monotonicNow(), w.
 
 // Send sends calls on a lane in as few messages as their size allows. Each
 // carries its number in Slot.Seq, ascending over all calls of the lane and for a
-// pack the first item's, and in Slot.Attempts how often it has run before. One
-// goroutine may call it for a lane at a time. It blocks while the worker does not
-// take what large payloads need, and until the worker's death at most. What can't be sent because the worker has died or is dying is accounted
-// for in the report of its end.
+// pack the first item's, and in Slot.Attempts how often it has run before. The
+// values of a stream or a session go to the call's conduit, to which Send attaches the
+// worker, and from there. One goroutine may call it for a lane at a time. It blocks
+// while the worker does not take what large payloads need, and until the worker's
+// death at most. What can't be sent because the worker has died or is dying is
+// accounted for in the report of its end.
 func (w *Worker) Send(lane int, calls []*procpool.Call) {
 	w.sendMu.Lock()
 	defer w.sendMu.Unlock()

@@ -191,26 +191,22 @@ func awaitWaiting(t *testing.T, h *testHost, lane int) {
 	}
 }
 
-// The first value, and one behind a pause, come while the task keeps its only
+// A value that is not followed by another at once comes while the task keeps its only
 // processor.
 func TestStreamFirstValueIsPrompt(t *testing.T) {
 	h := startStreams(t, func(o *wire.Options) { o.Env = append(o.Env, "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1") })
-	const ms = 300
-	var came []time.Time
-	var sent []int64
-	for v, err := range oneThenBusy.All(patient(t), h, ms) {
-		if err != nil {
-			t.Fatal(err)
+	// On a busy machine it may be seen late now and then. Without a push it always would.
+	if !eventually(func() bool {
+		var came, sent []int64
+		for v, err := range oneThenBusy.All(patient(t), h, 100_000_000) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			came, sent = append(came, time.Now().UnixNano()), append(sent, v)
 		}
-		came = append(came, time.Now())
-		sent = append(sent, v)
-	}
-	if len(came) != 2 {
-		t.Fatalf("%d values came", len(came))
-	}
-	// Without a push it would come with the second, after the pause.
-	if gap := came[1].Sub(came[0]); gap < ms/2*time.Millisecond {
-		t.Errorf("the second value came %v behind the first, which was sent %v earlier", gap, time.Duration(sent[1]-sent[0]))
+		return len(came) == 2 && came[0] < sent[1]
+	}) {
+		t.Error("the first value comes with the second")
 	}
 }
 

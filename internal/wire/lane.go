@@ -237,6 +237,9 @@ func (l *lane) runStream(ctx context.Context, call *callContext, t *task, codec 
 	}
 	p := newPort(l, call, l.server.infos[t.function].Name, begin)
 	l.port.Store(p)
+	if begin.input {
+		p.openInput()
+	}
 	l.running = true
 	err = task.RunStream(ctx, codec, t.payload, p)
 	l.running = false

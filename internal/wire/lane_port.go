@@ -32,9 +32,14 @@ func newPort(l *lane, call *callContext, name string, begin taskStream) *port {
 	p.creditBytes.Store(begin.creditBytes)
 	if begin.input {
 		p.in.left, p.in.leftBytes = inputWindow, inputWindowBytes
-		l.server.sendSide(appendCredit(nil, tagResponseCredits, key, inputWindow, inputWindowBytes), nil)
 	}
 	return p
+}
+
+// openInput gives the host the first credit for input. The lane knows the port by now:
+// the first value may come at once.
+func (p *port) openInput() {
+	p.lane.server.sendSide(appendCredit(nil, tagResponseCredits, p.in.key, inputWindow, inputWindowBytes), nil)
 }
 
 // Room returns where to append the next value's encoding.
@@ -60,7 +65,7 @@ func (p *port) Emit(value []byte) error {
 
 // awaitCredit blocks until there is credit or the call was given up.
 func (p *port) awaitCredit() {
-	p.out.flush()
+	p.out.push()
 	p.lane.waits.enter(p.call)
 	defer p.lane.waits.leave(p.call)
 	for p.credit.Load() <= 0 || p.creditBytes.Load() <= 0 {
@@ -102,7 +107,7 @@ func (p *port) Next() ([]byte, bool) {
 
 // awaitInput blocks until there may be more, or the call was given up.
 func (p *port) awaitInput() {
-	p.out.flush()
+	p.out.push()
 	p.lane.server.expectAnswer() // the host's next value may be a reaction to ours
 	p.lane.waits.enter(p.call)
 	defer p.lane.waits.leave(p.call)

@@ -22,8 +22,7 @@ const (
 // to be with the kernel: a task that goes on to compute may keep the only processor,
 // and gRPC's writer from running. Those that follow gather.
 //
-// One goroutine at a time calls room and add; flush may be called at any time, as a
-// timer does.
+// One goroutine at a time calls room and add; push may be called at any time.
 type valueBuffer struct {
 	server *server
 	key    streamKey
@@ -119,11 +118,13 @@ func (b *valueBuffer) sendLargeLocked(value []byte) {
 	b.sentLocked(b.server.sendSide(head, value))
 }
 
-// flush sends what was not sent yet.
-func (b *valueBuffer) flush() {
+// push sends what was not sent yet and waits until the kernel has all.
+func (b *valueBuffer) push() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.flushLocked()
+	expect := b.expect
+	b.mu.Unlock()
+	b.server.awaitWritten(expect)
 }
 
 func (b *valueBuffer) flushLocked() {

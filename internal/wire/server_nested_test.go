@@ -51,7 +51,7 @@ func TestNestedCallRefusedInWorker(t *testing.T) {
 	cancel()
 	text := procpool.Remote[string, int]("asked")
 	for name, test := range map[string]struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // the case is what it is
 		in   string
 		opts []procpool.Option
 		want error

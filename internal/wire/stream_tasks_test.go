@@ -38,13 +38,17 @@ var (
 			}
 		}
 	})
-	// oneThenBusy yields one value, then takes the processor for that many milliseconds.
-	oneThenBusy = procpool.DefineStream("one_then_busy", func(_ context.Context, ms int, emit func(int64) error) error {
+	// oneThenBusy yields one value, then goes around that often without a call, at which
+	// it could be interrupted; its values are the time.
+	oneThenBusy = procpool.DefineStream("one_then_busy", func(_ context.Context, rounds int, emit func(int64) error) error {
 		if err := emit(time.Now().UnixNano()); err != nil {
 			return err
 		}
-		busy(time.Duration(ms) * time.Millisecond)
-		return emit(time.Now().UnixNano())
+		x := uint64(rounds)
+		for range rounds {
+			x = x*6364136223846793005 + 1
+		}
+		return emit(time.Now().UnixNano() + int64(x&1))
 	})
 	// twoThenWait yields two values without a pause, then waits until it is given up.
 	twoThenWait = procpool.DefineStream("two_then_wait", func(ctx context.Context, _ int, emit func(int) error) error {
@@ -69,10 +73,11 @@ var (
 		}
 		return nil
 	}, procpool.WithCodec(procpool.Raw))
-	// thenDies yields n values, the last alone behind a pause, and dies.
+	// thenDies yields n values, the last ones with pauses, and dies. What comes behind a
+	// pause is seen to be with the kernel, unless a timer has just sent those before it.
 	thenDies = procpool.DefineStream("then_dies", func(_ context.Context, n int, emit func(int) error) error {
 		for i := range n {
-			if i == n-1 {
+			if i > n-5 {
 				busy(2 * time.Millisecond)
 			}
 			if err := emit(i); err != nil {

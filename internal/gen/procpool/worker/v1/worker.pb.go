@@ -116,8 +116,7 @@ const (
 	FailureKind_FAILURE_KIND_TOO_LARGE FailureKind = 5
 	// The worker serves no such task.
 	FailureKind_FAILURE_KIND_UNKNOWN_TASK FailureKind = 6
-	// The kinds from here on come in a HostReply only.
-	// The worker process died; see Failure.crash.
+	// From here on in a HostReply only. The worker process died; see Failure.crash.
 	FailureKind_FAILURE_KIND_CRASH FailureKind = 7
 	// The call ran longer than HostCall.run_limit_nanos.
 	FailureKind_FAILURE_KIND_TIMEOUT FailureKind = 8
@@ -1220,8 +1219,7 @@ type StreamValue struct {
 	// Set in the last message of an argument stream, which carries no value. A
 	// result stream ends with the call's Outcome, or its HostReply.
 	End bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
-	// In place of seq and lane, the number of the HostCall to which the value
-	// belongs.
+	// In place of seq and lane, the number of the HostCall that the value is of.
 	HostCall      uint64 `protobuf:"varint,6,opt,name=host_call,json=hostCall,proto3" json:"host_call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1345,8 +1343,7 @@ type Credit struct {
 	Values uint64 `protobuf:"varint,3,opt,name=values,proto3" json:"values,omitempty"`
 	// How many bytes more.
 	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// In place of seq and lane, the number of the HostCall to which the stream
-	// belongs.
+	// In place of seq and lane, the number of the HostCall that the stream is of.
 	HostCall      uint64 `protobuf:"varint,5,opt,name=host_call,json=hostCall,proto3" json:"host_call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1735,8 +1732,7 @@ type Failure struct {
 	Language string `protobuf:"bytes,7,opt,name=language,proto3" json:"language,omitempty"`
 	// Of a codec failure: the codec's name.
 	Codec string `protobuf:"bytes,8,opt,name=codec,proto3" json:"codec,omitempty"`
-	// Of a codec failure: what failed, such as "encode the result". Of a failed start:
-	// the command.
+	// Of a codec failure: what failed, such as "encode the result". Of a start: the command.
 	Op string `protobuf:"bytes,9,opt,name=op,proto3" json:"op,omitempty"`
 	// Notes that were added to the error on its way.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
@@ -1897,9 +1893,9 @@ type Crash struct {
 	Oom uint32 `protobuf:"varint,6,opt,name=oom,proto3" json:"oom,omitempty"`
 	// The peak of its resident memory, 0 if unknown.
 	MaxRssBytes uint64 `protobuf:"varint,7,opt,name=max_rss_bytes,json=maxRssBytes,proto3" json:"max_rss_bytes,omitempty"`
-	// The processor time that it used itself, and that the system used for it.
+	// The processor time that it used itself.
 	UserNanos uint64 `protobuf:"varint,8,opt,name=user_nanos,json=userNanos,proto3" json:"user_nanos,omitempty"`
-	// See user_nanos.
+	// The processor time that the system used for it.
 	SystemNanos uint64 `protobuf:"varint,9,opt,name=system_nanos,json=systemNanos,proto3" json:"system_nanos,omitempty"`
 	// The end of what it wrote to standard error.
 	Stderr string `protobuf:"bytes,10,opt,name=stderr,proto3" json:"stderr,omitempty"`
