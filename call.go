@@ -369,12 +369,12 @@ func (c *Call) NoteProgress(p Progress) {
 type waiter struct {
 	next *waiter
 	left atomic.Bool // nobody waits here any more
+	here bool        // fn is not the user's: it runs at once and does not block
 
 	// One of these is set.
 	ch    chan struct{} // closed at the end
 	ended chan<- int    // gets index at the end; has room for it
-	relay func()        // an executor's: does not block
-	fn    func()        // the user's: runs on a goroutine of its own
+	fn    func()        // runs on a goroutine of its own, unless here is set
 
 	index int
 }
@@ -415,8 +415,8 @@ func wake(w *waiter) {
 			close(w.ch)
 		case w.ended != nil:
 			w.ended <- w.index
-		case w.relay != nil:
-			w.relay()
+		case w.here:
+			w.fn()
 		default:
 			callbacks = append(callbacks, w.fn)
 		}

@@ -17,9 +17,9 @@ type stageWork[In, Out any] struct {
 
 // whenDone has done called with the call's error, or nil, when there is an outcome.
 func (c *Call) whenDone(done func(error)) {
-	w := &waiter{relay: func() { done(c.err) }}
+	w := &waiter{here: true, fn: func() { done(c.err) }}
 	if !c.addWaiter(w) {
-		w.relay()
+		w.fn()
 	}
 }
 

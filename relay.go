@@ -57,6 +57,6 @@ func (r Relay) NewCall() *Call {
 		c.extra.Store(&extra{conduit: d})
 	}
 	done := r.Done
-	c.addWaiter(&waiter{relay: func() { done(c, c.reply, c.err) }})
+	c.addWaiter(&waiter{here: true, fn: func() { done(c, c.reply, c.err) }})
 	return c
 }
