@@ -114,7 +114,7 @@ func (c *chaos) talk(rng *rand.Rand) *record {
 		}
 	}
 	if n == leave {
-		talk.Close()
+		_ = talk.Close() // it may have ended in any way
 	}
 	if err := <-sent; err != nil && r.err == nil && n != leave {
 		c.t.Errorf("session %d ended well, and could not be sent a value: %v", in.ID, err)

@@ -287,8 +287,12 @@ func (c Config) withDefaults() (Config, error) {
 		name        string
 		value, most int
 	}{
-		{"Spares", c.Spares, maxWorkers}, {"Concurrency", c.Concurrency, maxConcurrency}, {"Nice", c.Nice, 19},
-		{"MaxDedicated", c.MaxDedicated, maxWorkers}, {"NestingDepth", c.NestingDepth, maxDepth}, {"NestedCalls", c.NestedCalls, maxNested},
+		{"Spares", c.Spares, maxWorkers},
+		{"Concurrency", c.Concurrency, maxConcurrency},
+		{"Nice", c.Nice, 19},
+		{"MaxDedicated", c.MaxDedicated, maxWorkers},
+		{"NestingDepth", c.NestingDepth, maxDepth},
+		{"NestedCalls", c.NestedCalls, maxNested},
 	} {
 		if f.value > f.most {
 			return c, fmt.Errorf("procpool: Config.%s is %d: at most %d", f.name, f.value, f.most)

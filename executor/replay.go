@@ -31,7 +31,7 @@ func Replay(ctx context.Context, dir string) ([]byte, error) {
 		return nil, fmt.Errorf("procpool: Replay(%q): %w", dir, err)
 	}
 	defer pool.Close()
-	reply, err := r.recordedCall.run(ctx, pool, argument)
+	reply, err := r.run(ctx, pool, argument)
 	if errors.Is(err, procpool.ErrUnknownTask) {
 		return nil, fmt.Errorf("procpool: Replay(%q): the call ran in %s: %w", dir, r.Program.Path, err)
 	}

@@ -30,6 +30,13 @@ func say(t *testing.T, talk *procpool.Conversation[string, string], line string)
 	return answer, err
 }
 
+func closeTalk(t *testing.T, talk *procpool.Conversation[string, string]) {
+	t.Helper()
+	if err := talk.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A session takes and sends values in turn until its input ends; it has a process of
 // its own, which goes with it.
 func TestSession(t *testing.T) {
@@ -53,7 +60,7 @@ func TestSession(t *testing.T) {
 	if last, err := talk.Recv(t.Context()); last != "4" || err != nil {
 		t.Errorf("after its input: %q, %v", last, err)
 	}
-	if _, err := talk.Recv(t.Context()); err != io.EOF {
+	if _, err := talk.Recv(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("at its end: %v", err)
 	}
 	if err := talk.Send(t.Context(), "more"); !errors.Is(err, io.EOF) && err == nil {
@@ -176,7 +183,7 @@ func TestSessionHoldsBackItsSender(t *testing.T) {
 	if v, err := talk.Recv(t.Context()); v != 1 || err != nil {
 		t.Errorf("%d, %v", v, err)
 	}
-	if _, err := talk.Recv(t.Context()); err != io.EOF {
+	if _, err := talk.Recv(t.Context()); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 }
@@ -186,8 +193,8 @@ func TestSessionHoldsBackItsSender(t *testing.T) {
 func TestMaxDedicated(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 1, MaxDedicated: 2})
 	a, b := shout.Open(t.Context(), pool, ""), shout.Open(t.Context(), pool, "")
-	defer a.Close()
-	defer b.Close()
+	defer closeTalk(t, a)
+	defer closeTalk(t, b)
 	for _, talk := range []*procpool.Conversation[string, string]{a, b} {
 		if _, err := say(t, talk, "x"); err != nil {
 			t.Fatal(err)
@@ -213,7 +220,7 @@ func TestMaxDedicated(t *testing.T) {
 	}
 	a.CloseSend()
 	third := <-opened
-	defer third.Close()
+	defer closeTalk(t, third)
 	if answer, err := say(t, third, "y"); answer != "Y" || err != nil {
 		t.Errorf("%q, %v", answer, err)
 	}
