@@ -12,7 +12,7 @@ const (
 	// defaultStreamWindow and streamWindowBytes bound what a task may send ahead of
 	// its reader: enough to keep both busy, little enough that nobody minds the
 	// memory. One value of any size may pass while a byte is left.
-	defaultStreamWindow = 1024
+	defaultStreamWindow = 4096
 	streamWindowBytes   = 1 << 20
 )
 

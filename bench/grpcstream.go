@@ -21,12 +21,12 @@ import (
 )
 
 // A bare gRPC server in a process of its own, on a Unix socket, with the window sizes
-// that keep gRPC from measuring its bandwidth. It streams numbers, in batches as large
-// as a stream of ours sends at most, and answers numbers with themselves.
+// that keep gRPC from measuring its bandwidth. It streams numbers, in batches of about as
+// many as one message of ours holds, and answers numbers with themselves.
 
 const (
 	grpcService = "procpool.bench.StreamService"
-	grpcBatch   = 1024
+	grpcBatch   = 2048
 	grpcWindow  = 4 << 20
 )
 
