@@ -59,11 +59,10 @@ func WithCodec(c Codec) Option {
 }
 
 // Window bounds how far Map and MapUnordered run ahead of their reader: at most
-// n inputs have been pulled whose results were not yet taken; the default is 4096.
-// Of a stream or a session it bounds how many values the task has sent that were
-// not taken; the default is 4096, too, and beside it at most 1 MiB of values and one more
-// is on its way. The most is a million (1 << 20). It panics when n is below 1. Other
-// verbs ignore it.
+// n inputs have been pulled whose results were not yet taken. Of a stream or a session
+// it bounds how many values the task has sent that were not taken, beside a bound of
+// 1 MiB and one value more. The default is 4096, the most a million (1 << 20). It
+// panics when n is below 1. Other verbs ignore it.
 func Window(n int) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("procpool: Window(%d): a window holds at least one input", n))
