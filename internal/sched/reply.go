@@ -129,7 +129,11 @@ func (s *Scheduler) settleOneLocked(w *worker, r *Reply, recovered bool) bool {
 			return false
 		}
 		if c != nil {
-			s.requeueLocked([]*procpool.Call{s.takeBackLocked(l, c, r.Seq)})
+			back := s.takeBackLocked(l, c, r.Seq)
+			if items := back.Items(); items > 1 { // the worker has yet to decline the others
+				l.behind += back.Slot.Cost + int64(items)*frameBytes
+			}
+			s.requeueLocked([]*procpool.Call{back})
 		}
 	case c == nil:
 		return false // it ran what was taken back
