@@ -203,7 +203,7 @@ var (
 )
 
 func flowTasks() []procpool.Task {
-	return []procpool.Task{count, endless, ends, blobs, shout, mute, fib, dive, within, reports, prepareNested, initOnce, delegate, writesNested}
+	return []procpool.Task{count, endless, ends, blobs, shout, mute, fib, dive, within, reports, prepareNested, initOnce, delegate, writesNested, asks}
 }
 
 // prepareNested is an initializer that calls its pool, which it can't.

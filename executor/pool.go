@@ -235,10 +235,10 @@ func (p *Pool) Restart(ctx context.Context) error {
 func (p *Pool) Stats() Stats { return p.core.stats() }
 
 func (c *core) shutdown(ctx context.Context) error {
-	// Sessions may go on making calls of the pool until they end.
-	for _, drained := range []<-chan struct{}{c.sched.Drain(), c.dedicated.drain()} {
+	c.sched.Refuse()
+	for _, drain := range []func() <-chan struct{}{c.dedicated.drain, c.sched.Drain} {
 		select {
-		case <-drained:
+		case <-drain(): // the sessions first, which may go on making calls of the pool
 		case <-c.closed:
 			return nil
 		case <-ctx.Done():
@@ -296,7 +296,7 @@ func (c *core) close() (what sched.Ended) {
 
 // abandon ends a pool that nobody holds any more, once its calls are done.
 func (c *core) abandon() {
-	<-c.sched.Drain()
 	<-c.dedicated.drain()
+	<-c.sched.Drain()
 	c.close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -279,6 +280,52 @@ func TestSessionAtShutdown(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A session may make calls of its pool while that shuts down.
+func TestSessionCallsAtShutdown(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 1})
+	talk := asks.Open(t.Context(), pool, struct{}{})
+	ask := func(n int) {
+		t.Helper()
+		if err := talk.Send(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := talk.Recv(t.Context()); got != n*n || err != nil {
+			t.Errorf("%d, %v", got, err)
+		}
+	}
+	ask(3)
+	done := make(chan error, 1)
+	go func() { done <- pool.Shutdown(context.WithoutCancel(t.Context())) }()
+	eventually(t, "the pool takes no more calls", func() bool {
+		_, err := square.Call(t.Context(), pool, 1)
+		return errors.Is(err, procpool.ErrClosed)
+	})
+	for n := range 5 {
+		ask(n)
+	}
+	talk.CloseSend()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := talk.Recv(t.Context()); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+}
+
+// asks has a call of its pool answer what it is asked.
+var asks = procpool.DefineSession("asks", func(ctx context.Context, _ struct{}, recv iter.Seq[int], send func(int) error) error {
+	for n := range recv {
+		v, err := procpool.Remote[int, int]("square").Call(ctx, procpool.ExecutorFrom(ctx), n)
+		if err != nil {
+			return err
+		}
+		if err := send(v); err != nil {
+			return err
+		}
+	}
+	return nil
+})
 
 // Close ends sessions.
 func TestSessionOfClosedPool(t *testing.T) {

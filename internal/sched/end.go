@@ -6,20 +6,32 @@ import (
 	"github.com/procpool/procpool"
 )
 
+// Refuse takes no new calls but nested ones. They are taken until Drain has found that
+// nothing is left.
+func (s *Scheduler) Refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuseNewLocked()
+}
+
+func (s *Scheduler) refuseNewLocked() {
+	s.closed = true
+	s.queue.disperse()
+}
+
 // Drain refuses new calls and returns a channel that is closed once all others
 // have ended.
 func (s *Scheduler) Drain() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.refuseNewLocked()
 	s.draining.Store(true)
-	s.queue.disperse()
 	s.checkDrainedLocked()
 	return s.drained
 }
 
 func (s *Scheduler) checkDrainedLocked() {
-	if !s.closed || s.queue.waiting() > 0 || s.delays.n > 0 || s.telling.Load() > 0 {
+	if !s.draining.Load() || s.queue.waiting() > 0 || s.delays.n > 0 || s.telling.Load() > 0 {
 		return
 	}
 	for _, w := range s.workers {
