@@ -30,7 +30,7 @@ func tinyCounts() counts {
 		futures: 3_000, pythonFutures: 100,
 		mapped:     3_000,
 		roundTrips: 100, pythonTrips: 10,
-		queued: 2_000, pings: 10,
+		queued: 2_000, pings: 10, streamed: 3_000,
 		worked: 60, replaced: 2,
 		echoBytes: 1, pythonEchoBytes: 1, // one echo a round
 	}
@@ -84,6 +84,16 @@ func TestRunMeasuresColdPlugin(t *testing.T) {
 	got, _ := measured(t, barePlugin)
 	if r := findRow(t, got, "cold start to first result", barePlugin); r.Against.Value == nil {
 		t.Errorf("the bare go-plugin was not measured: %s", r.Against.Why)
+	}
+}
+
+// TestRunMeasuresBareStreams holds the gRPC streams that ours are compared with.
+func TestRunMeasuresBareStreams(t *testing.T) {
+	got, _ := measured(t, bareStream)
+	for _, what := range []string{"values of one stream, small", "a session's value and its answer, p50"} {
+		if r := findRow(t, got, what, bareStream); r.Against.Value == nil || *r.Against.Value <= 0 {
+			t.Errorf("%s: the bare stream was not measured: %s", what, r.Against.Why)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/procpooltest"
 )
 
 // inline is a pool without processes: it runs a call where it is submitted. The
@@ -38,12 +39,20 @@ func (p inline) run(ctx context.Context, call *procpool.Call) ([]byte, error) {
 
 func (inline) Close() error { return nil }
 
+// whole is a pool without processes that also runs streams, sessions and what tasks
+// call.
+type whole struct{ procpool.Executor }
+
+func (whole) Close() error { return nil }
+
 // TestSubjectsGiveTheFiguresOfTheirRows runs what measures a pool on one
 // without processes, and asks for every figure that the plan's rows show. It is
 // not parallel: a process that another test started would end while its CPU time
 // is counted.
 func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
-	p := inline{}
+	p, q := inline{}, whole{procpooltest.Inline(served()...)}
+	talk := pong.Open(t.Context(), q, struct{}{})
+	defer talk.Close()
 	subjects := map[string]subject{
 		"futures/" + ours:           &futuresRun{pool: p, count: 300, lifetime: forever},
 		"futures/" + oursCancel:     &futuresRun{pool: p, count: 300, lifetime: cancellable},
@@ -53,6 +62,9 @@ func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
 		"echo-64 KiB/" + ours:       poolEcho(p, 3, 64<<10),
 		"echo-1 MiB/" + ours:        poolEcho(p, 3, 1<<20),
 		"echo-16 MiB/" + ours:       poolEcho(p, 1, 16<<20),
+		"stream/" + ours:            &streamRun{pool: q, count: 300},
+		"session/" + ours:           &sessionRun{pool: q, talk: talk, count: 100},
+		"nested/" + ours:            &nestedRun{pool: q, count: 100},
 		"recycling/" + oursRecycled: &workRun{pool: p, count: 10},
 	}
 	needsProcesses := map[string]bool{"cold-start": true, "crash": true, "replacement": true, "crash-storm": true, "queued": true, "http": true}

@@ -236,7 +236,7 @@ func TestStreamTimeout(t *testing.T) {
 		if time.Since(begun) > 3*limit {
 			break
 		}
-		pause(t.Context(), 50)
+		_ = nap(t.Context(), 50*time.Millisecond)
 	}
 	_, err := values(t, ends.All(t.Context(), pool, ending{N: 1, Gate: filepath.Join(t.TempDir(), "never")}, procpool.Timeout(limit)))
 	if te, ok := errors.AsType[*procpool.TimeoutError](err); !ok || te.Limit != limit {
