@@ -196,13 +196,18 @@ func FuzzCBOR(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	f.Add([]byte{0xc1, 0xfa, 0x58, 0x30, 0x30, 0x30}) // a time in the year 24557067
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v any
 		if procpool.CBOR.Decode(data, &v) != nil {
 			return
 		}
-		// What was read can be written and read again.
+		// What was read can be written and read again, but for times that RFC 3339,
+		// in which times are written, has no year for.
 		again, err := procpool.CBOR.Append(nil, v)
+		if err != nil && strings.Contains(err.Error(), "time.Time year outside of range") {
+			return
+		}
 		if err != nil {
 			t.Fatalf("%x was read as %#v, which can't be written: %v", data, v, err)
 		}
