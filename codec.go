@@ -26,7 +26,8 @@ type Codec interface {
 var (
 	// CBOR is the default: compact, typed, known in every language (RFC 8949).
 	// Nesting deeper than 64 and more than 16 million elements in one
-	// array or map are refused, and so are duplicate map keys. A string
+	// array or map are refused, and so are duplicate map keys. Times are
+	// written by RFC 3339, which ends with the year 9999. A string
 	// comes back as it was even if it is not UTF-8, but workers in other
 	// languages may refuse it.
 	CBOR Codec = cborCodec{}

@@ -14,6 +14,11 @@
 // [Pool.Close] returns no process, file, goroutine or descriptor of it is left, and
 // when the program is killed its workers end with what they have started.
 //
+// A session has a process of its own, beside the workers, unless it is
+// procpool.Shared. Tasks make calls of the pool they run in with
+// procpool.ExecutorFrom; what they report and log comes to [Config.OnEvent] and
+// [Config.Logger].
+//
 // Beyond that a pool looks after its workers: it grows and shrinks with the load,
 // keeps spares, replaces workers by calls, age and memory, finds those that hang,
 // and can be resized and restarted while it works. [Config] has a field for each.

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -38,7 +39,7 @@ func (m *member) logged(r wire.LogRecord) {
 // leastLevel returns the least important level that a logger wants, nil for none.
 func leastLevel(l *slog.Logger) *slog.Level {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		if l.Enabled(nil, level) { //nolint:staticcheck // what a handler wants does not depend on a context here
+		if l.Enabled(context.Background(), level) {
 			return &level
 		}
 	}
