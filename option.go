@@ -23,8 +23,9 @@ func (f optionFunc) apply(s *spec) { f(s) }
 func NoWait() Option { return optionFunc(func(s *spec) { s.noWait = true }) }
 
 // Timeout bounds how long one attempt of a call may run, from its start in the
-// worker. Neither the wait in the queue nor earlier attempts count; a context's
-// deadline counts everything. An attempt that runs longer fails with a
+// worker. Neither the wait in the queue nor earlier attempts count, nor the time in
+// which it waits for the reader of its values, for a value, or for calls that it has
+// made; a context's deadline counts everything. An attempt that runs longer fails with a
 // [*TimeoutError] and its work is stopped, as after a cancellation; [RetryOn] can
 // have the call run again then. It panics when d is not above zero.
 func Timeout(d time.Duration) Option {
