@@ -84,16 +84,3 @@ func (q *eventQueue) wait() {
 func (q *eventQueue) worker(e sched.Event) {
 	q.put(Event{Kind: kindOfEvent(e.Kind), Time: time.Now(), Worker: e.Worker, PID: e.PID, Err: e.Err, Reason: e.Reason})
 }
-
-// awaitFor waits until ch is closed, which may be nil, at most for a while.
-func awaitFor(ch <-chan struct{}, patience time.Duration) {
-	if ch == nil {
-		return
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-ch:
-	case <-timer.C:
-	}
-}

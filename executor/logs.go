@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // logs passes what tasks log to the pool's logger on a goroutine of its own, so that
@@ -73,4 +74,17 @@ func (l *logs) close() {
 	idle := l.idle
 	l.mu.Unlock()
 	awaitFor(idle, flushTime)
+}
+
+// awaitFor waits until ch is closed, which may be nil, at most for a while.
+func awaitFor(ch <-chan struct{}, patience time.Duration) {
+	if ch == nil {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ch:
+	case <-timer.C:
+	}
 }

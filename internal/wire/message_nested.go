@@ -82,43 +82,6 @@ func appendHostCall(dst []byte, id uint64, parent callKey, c *procpool.Call, now
 	return appendFlag(dst, tagHostCallShared, c.Kind() == procpool.KindSession && !c.Dedicated())
 }
 
-// appendName appends a string field as it is, unless it is empty.
-func appendName(dst []byte, tag uint64, s string) []byte {
-	if s == "" {
-		return dst
-	}
-	return protowire.AppendString(protowire.AppendVarint(dst, tag), s)
-}
-
-// appendEntry appends an entry of a map of strings.
-func appendEntry(dst []byte, tag byte, key, value string) []byte {
-	dst = append(dst, tag, 0)
-	at := len(dst) - 1
-	dst = append(dst, tagEntryKey)
-	dst = protowire.AppendString(dst, key)
-	dst = append(dst, tagEntryValue)
-	dst = protowire.AppendString(dst, value)
-	return closeLength(dst, at, 0)
-}
-
-// parseEntry decodes an entry of a map of strings; both alias data.
-func parseEntry(data []byte) (key, value []byte, err error) {
-	for len(data) > 0 {
-		f, rest, err := readField(data)
-		if err != nil {
-			return nil, nil, err
-		}
-		data = rest
-		switch f.tag {
-		case tagEntryKey:
-			key = f.body
-		case tagEntryValue:
-			value = f.body
-		}
-	}
-	return key, value, nil
-}
-
 // hostCall is a HostCall as the host reads it.
 type hostCall struct {
 	id     uint64

@@ -115,13 +115,7 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 		dst = protowire.AppendVarint(dst, uint64(n)+1)
 	}
 	for k, v := range c.Metadata() {
-		dst = append(dst, tagTaskMetadata, 0)
-		entryAt := len(dst) - 1
-		dst = append(dst, tagEntryKey)
-		dst = protowire.AppendString(dst, k)
-		dst = append(dst, tagEntryValue)
-		dst = protowire.AppendString(dst, v)
-		dst = closeLength(dst, entryAt, 0)
+		dst = appendEntry(dst, tagTaskMetadata, k, v)
 	}
 	if isStream {
 		dst = appendStream(dst, c.Conduit())

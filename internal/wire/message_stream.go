@@ -226,36 +226,22 @@ func (v *streamValue) parsePieces(p *pieces, size int) error {
 // parse decodes a Credit.
 func (c *credit) parse(data []byte) error {
 	for len(data) > 0 {
-		tag, n := consumeVarint(data)
-		if n < 0 {
-			return errTruncated
+		f, rest, err := readField(data)
+		if err != nil {
+			return err
 		}
-		data = data[n:]
-		var x uint64
-		switch tag {
-		case tagCreditSeq, tagCreditLane, tagCreditValues, tagCreditBytes, tagCreditHostCall:
-			x, n = consumeVarint(data)
-		default:
-			var err error
-			if n, err = skipField(tag, data); err != nil {
-				return err
-			}
-		}
-		if n < 0 {
-			return errTruncated
-		}
-		data = data[n:]
-		switch tag {
+		data = rest
+		switch f.tag {
 		case tagCreditSeq:
-			c.seq = x
+			c.seq = f.number
 		case tagCreditLane:
-			c.lane = uint32(x)
+			c.lane = uint32(f.number)
 		case tagCreditValues:
-			c.values = int64(min(x, maxCredit))
+			c.values = int64(min(f.number, maxCredit))
 		case tagCreditBytes:
-			c.bytes = int64(min(x, maxCredit))
+			c.bytes = int64(min(f.number, maxCredit))
 		case tagCreditHostCall:
-			c.hostCall = x
+			c.hostCall = f.number
 		}
 	}
 	if c.seq == 0 && c.hostCall == 0 {

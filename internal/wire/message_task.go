@@ -402,28 +402,9 @@ func (b *taskBatch) codecName(name []byte) string {
 }
 
 func parseMetadata(t *task, data []byte) error {
-	var key, value []byte
-	for len(data) > 0 {
-		tag, n := consumeVarint(data)
-		if n < 0 {
-			return errTruncated
-		}
-		data = data[n:]
-		switch tag {
-		case tagEntryKey:
-			key, n = consumeBytes(data)
-		case tagEntryValue:
-			value, n = consumeBytes(data)
-		default:
-			var err error
-			if n, err = skipField(tag, data); err != nil {
-				return err
-			}
-		}
-		if n < 0 {
-			return errTruncated
-		}
-		data = data[n:]
+	key, value, err := parseEntry(data)
+	if err != nil {
+		return err
 	}
 	if t.metadata == nil {
 		t.metadata = make(map[string]string)

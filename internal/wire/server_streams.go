@@ -142,11 +142,7 @@ func (s *server) send(r *workResponse, short bool) (expect uint64) {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
 	s.conn.Load().setHot(short)
-	s.queued += r.wireSize()
-	if err := s.stream.SendMsg(r); err != nil {
-		s.leave()
-	}
-	return s.queued
+	return s.sendLocked(r)
 }
 
 // sendSide sends fields of a WorkResponse that are no outcomes and are encoded
@@ -158,12 +154,12 @@ func (s *server) sendSide(fields, large []byte) (expect uint64) {
 	if len(large) > 0 {
 		r = workResponse{big: []bigOutcome{{head: fields, result: large}}}
 	}
-	return s.sendNow(&r)
-}
-
-func (s *server) sendNow(r *workResponse) (expect uint64) {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
+	return s.sendLocked(&r)
+}
+
+func (s *server) sendLocked(r *workResponse) (expect uint64) {
 	s.queued += r.wireSize()
 	if err := s.stream.SendMsg(r); err != nil {
 		s.leave()
