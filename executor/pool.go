@@ -140,15 +140,9 @@ func (c *core) chooseProgram() error {
 	}
 	c.env = withThreads(selfexec.WorkerEnv(base), c.cfg.ThreadsPerWorker, c.cfg.Env)
 	if !self {
-		path, err := c.cfg.Command.resolve(c.cfg.Dir)
-		if err != nil {
-			return &procpool.StartError{
-				Command: append([]string{c.cfg.Command.path}, c.cfg.Command.args...), ExitCode: -1,
-				Reason: "the program was not found", Err: err,
-			}
-		}
-		c.path, c.args = path, append([]string{c.cfg.Command.path}, c.cfg.Command.args...)
-		return nil
+		var err error
+		c.path, c.args, err = c.cfg.Command.resolve(c.cfg.Dir, c.env)
+		return err
 	}
 	if !selfexec.InitCalled() {
 		return &procpool.StartError{ExitCode: -1, Reason: "workers are to run this program again, but it has not called workerproc.Init: " +
