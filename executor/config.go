@@ -69,7 +69,9 @@ type Config struct {
 
 	// MaxDedicated is how many sessions may run at once that have a process of
 	// their own, beside the workers; 0 means 16. Further ones wait when they are
-	// opened.
+	// opened. As many workers beyond Workers may be started while calls wait for
+	// calls that they have made themselves, where a worker runs only one call at a
+	// time, as those in Python do.
 	MaxDedicated int
 	// NestingDepth is how deep calls may be nested that tasks make of the pool they
 	// run in; 0 means 100. NestedCalls is how many of them there may be at once; 0

@@ -87,6 +87,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	c.sched = c.newScheduler(sched.Config{
 		QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes,
 		Workers: cfg.Workers, MinWorkers: cfg.MinWorkers, Spares: cfg.Spares, Concurrency: cfg.Concurrency,
+		Extra:     cfg.MaxDedicated,
 		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
 		NestingDepth: cfg.NestingDepth, NestedCalls: cfg.NestedCalls,
 	})
