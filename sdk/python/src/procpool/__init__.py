@@ -1,0 +1,7 @@
+"""The worker side of procpool: Python functions as typed calls to a Go program."""
+
+from ._runtime import Cancelled
+from ._task import finalizer, initializer, session, stream, task
+
+__all__ = ["Cancelled", "finalizer", "initializer", "session", "stream", "task"]
+__version__ = "0.1.0"
