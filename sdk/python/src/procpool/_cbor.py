@@ -27,7 +27,12 @@ _BYTES, _LIST, _TAG = 2, 4, 6  # major types
 _SIZES = {
     **{major << 5 | n: 1 for major in (0, 1) for n in range(24)},
     **{major << 5 | 24 + n: 1 + (1 << n) for major in (0, 1) for n in range(4)},
-    0xF4: 1, 0xF5: 1, 0xF6: 1, 0xF9: 3, 0xFA: 5, 0xFB: 9,
+    0xF4: 1,
+    0xF5: 1,
+    0xF6: 1,
+    0xF9: 3,
+    0xFA: 5,
+    0xFB: 9,
 }
 
 # A reader that stops at the end of the first item does not notice what follows it. So

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from . import _arrays, _cbor
@@ -10,6 +11,8 @@ from ._failure import CodecFailure
 from ._plain import Plainer, moment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._runtime import Payload
     from ._shape import Shape
 
@@ -51,31 +54,33 @@ def _failure(error: Exception, codec: str, op: str) -> Exception:
     return CodecFailure(op, codec, reason)
 
 
-def _read_json(data: bytes | memoryview, shape: Shape) -> Any:
+@functools.cache
+def _json() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
+    """Return what decodes and encodes JSON, which is imported only where it is used."""
     import json
 
-    value = json.loads(str(data, "utf-8"), parse_constant=_refuse_constant)
-    return value if type(value) is shape.exact else shape.from_json(value)
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return decoder.decode, encoder.encode
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _read_json(data: bytes | memoryview, shape: Shape) -> Any:
+    value = _json()[0](str(data, "utf-8"))
+    return value if type(value) is shape.exact else shape.from_json(value)
+
+
 def _write_json(value: Any, shape: Shape) -> Payload:
+    encode = _json()[1]
     if shape.plain:
         try:
-            return _dump_json(value)
+            return encode(value).encode()
         except TypeError:
             pass  # bytes, or not what the hint says
-    return _dump_json(_plain_for_json(value))
-
-
-def _dump_json(value: Any) -> bytes:
-    import json
-
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode()
+    return encode(_plain_for_json(value)).encode()
 
 
 def _base64(value: bytes | bytearray | memoryview) -> str:

@@ -453,12 +453,15 @@ def from_buffer(hint: Any) -> Callable[[memoryview], Any] | None:
     return None
 
 
-def is_plain(hint: Any) -> bool:
-    """Tell whether values of the hint are made of nothing but what every codec knows."""
+def is_plain(hint: Any, depth: int = 8) -> bool:
+    """Tell whether values of the hint are made of nothing but what every codec knows.
+
+    False for what is nested deeply, since such values have to be looked at.
+    """
     hint = _hints.unwrap(hint)
     if hint in (*SCALARS, type(None)):
         return True
-    if _hints.is_union(hint) or typing.get_origin(hint) in (list, tuple, dict):
+    if depth and (_hints.is_union(hint) or typing.get_origin(hint) in (list, tuple, dict)):
         members = [member for member in typing.get_args(hint) if member is not Ellipsis]
-        return bool(members) and all(map(is_plain, members))
+        return bool(members) and all(is_plain(member, depth - 1) for member in members)
     return False

@@ -37,14 +37,20 @@ def unwrap(hint: Any) -> Any:
             hint = typing.get_args(hint)[0]
         elif isinstance(hint, typing.TypeVar):
             hint = hint.__bound__ or Any
-        elif type(hint).__name__ == "TypeAliasType":
-            hint = hint.__value__
+        elif _is_alias(hint):
+            arguments = typing.get_args(hint)
+            hint = hint.__value__[arguments] if arguments else hint.__value__
         elif hint is object:
             return Any
         elif hint is None:
             return type(None)
         else:
             return hint
+
+
+def _is_alias(hint: Any) -> bool:
+    """Tell whether the hint was made by a statement such as type Names = list[str]."""
+    return hasattr(hint, "__value__") and hasattr(hint, "__type_params__")
 
 
 def is_union(hint: Any) -> bool:
@@ -70,6 +76,14 @@ def is_array(hint: Any) -> bool:
 
 def text(hint: Any) -> str:
     """Write a hint as text."""
+    return _text(hint, ())
+
+
+def _text(hint: Any, within: tuple[Any, ...]) -> str:
+    if _is_alias(hint):
+        if hint in within:  # it is made of itself, as JSON's values are
+            return str(hint.__name__)
+        within += (hint,)
     hint = unwrap(hint)
     if hint is Any:
         return "Any"
@@ -77,17 +91,17 @@ def text(hint: Any) -> str:
         return "None"
     if hint is Ellipsis:
         return "..."
-    arguments = typing.get_args(hint)
-    if is_union(hint):
-        return " | ".join(sorted(map(text, arguments), key="None".__eq__))
-    origin = typing.get_origin(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return f"Literal[{', '.join(map(repr, arguments))}]"
     if is_array(hint):
         dtype = dtype_of(hint)
         return f"numpy.ndarray[{dtype}]" if dtype is not None else "numpy.ndarray"
-    if origin is not None and arguments:
-        return f"{text(origin)}[{', '.join(map(text, arguments))}]"
+    texts = [_text(argument, within) for argument in arguments]
+    if is_union(hint):
+        return " | ".join(sorted(texts, key="None".__eq__))
+    if origin is not None and texts:
+        return f"{_text(origin, within)}[{', '.join(texts)}]"
     if isinstance(origin or hint, type):
         return str((origin or hint).__qualname__).rpartition("<locals>.")[2]
     return str(hint)
