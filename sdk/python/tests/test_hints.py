@@ -180,9 +180,7 @@ def test_task_reads_hints_once_and_forwards_errors() -> None:
 def test_aliases() -> None:
     space: dict[str, Any] = {}
     exec(
-        "type Names = list[str]\n"
-        "type ByName[T] = dict[str, T]\n"
-        "type Tree = list[Tree] | int\n",
+        "type Names = list[str]\ntype ByName[T] = dict[str, T]\ntype Tree = list[Tree] | int\n",
         space,
     )
     assert _hints.text(space["Names"]) == "list[str]"

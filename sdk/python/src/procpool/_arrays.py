@@ -140,7 +140,7 @@ def converter(dtype: Any) -> Callable[[Any], Any]:
 
     def convert(value: Any) -> Any:
         if isinstance(value, (bytes, memoryview)):
-            if dtype not in (None, numpy.uint8):
+            if dtype is not None and dtype != numpy.uint8:
                 raise TypeError("got bytes")
             return from_tag(64, value)
         array = value

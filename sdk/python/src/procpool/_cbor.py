@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEPTH = 64
 LARGE = 64 << 10  # from here on a copy costs more than a piece of its own
 _BYTES, _LIST, _TAG = 2, 4, 6  # major types
+_PLAIN = frozenset((int, float, str, bool, type(None), list, tuple, dict))
 
 # How long an item is that is nothing but its head: a number, a bool or null.
 _SIZES = {
@@ -101,7 +102,7 @@ def write(value: Any, shape: Shape) -> Payload:
     elif _arrays.is_array(value):
         if value.nbytes >= LARGE and (found := _arrays.tagged(value)) is not None:
             return _array_head(*found), found.memory
-    elif shape.plain:
+    elif shape.plain and type(value) in _PLAIN:
         try:
             return cbor2.dumps(value)
         except cbor2.CBOREncodeError:

@@ -50,7 +50,8 @@ def _failure(error: Exception, codec: str, op: str) -> Exception:
     elif isinstance(error, RecursionError):
         reason = "it is nested too deeply"
     else:
-        reason = str(error)
+        # cbor2 says where, and its cause what.
+        reason = ": ".join(map(str, filter(None, (error, error.__cause__))))
     return CodecFailure(op, codec, reason)
 
 
@@ -86,7 +87,7 @@ def _write_json(value: Any, shape: Shape) -> Payload:
 def _base64(value: bytes | bytearray | memoryview) -> str:
     import base64
 
-    return base64.b64encode(value).decode()
+    return base64.b64encode(_cbor.flatten(value)).decode()
 
 
 _plain_for_json = Plainer(

@@ -201,6 +201,8 @@ def _record(cls: Any, fields: list[_Field]) -> Converter:
         made = _fields_of(value, cls.__name__, fields)
         try:
             return cls(**made)
+        except MemoryError:
+            raise
         except Exception as error:
             raise Misfit(f"{cls.__name__} refuses it: {type(error).__name__}: {error}") from error
 
