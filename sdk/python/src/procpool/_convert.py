@@ -292,7 +292,7 @@ def _others(hint: Any) -> Converter | None:
     if has("datetime", "date"):
         return _parsed(hint, (str,), hint.fromisoformat)
     if has("datetime", "timedelta"):  # as Go writes a time.Duration
-        return _parsed(hint, (int,), lambda nanoseconds: hint(microseconds=nanoseconds / 1000))
+        return _parsed(hint, (int,), lambda nanoseconds: hint(microseconds=nanoseconds // 1000))
     if has("decimal", "Decimal"):
         return _parsed(hint, (str, int), hint)
     if has("uuid", "UUID"):
