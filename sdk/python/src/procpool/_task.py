@@ -192,6 +192,8 @@ def _decorator(
     def decorate(function: F) -> F:
         if not hasattr(function, "__code__"):
             raise TypeError(f"procpool: {function!r} can't be a task: wrap it in a def")
+        if name is None and function.__name__ == "<lambda>":
+            raise ValueError("procpool: a lambda has no name: give the task one")
         made = Task(kind, function.__name__ if name is None else name, function, codecs, errors)
         other = _tasks.get(made.name)
         # A module may run twice in a process: as __main__ and under its own name.
