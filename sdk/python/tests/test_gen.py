@@ -6,7 +6,9 @@ from pathlib import Path
 from procpool import _gen
 from procpool._gen import worker_pb2
 
-PROTO = Path(__file__).resolve().parents[3] / "proto" / "procpool" / "worker" / "v1" / "worker.proto"
+PROTO = (
+    Path(__file__).resolve().parents[3] / "proto" / "procpool" / "worker" / "v1" / "worker.proto"
+)
 
 
 def test_generated_code_is_of_the_contract_in_this_repository() -> None:

@@ -62,11 +62,13 @@ class RunningCall(Protocol):
     @property
     def attempt(self) -> int:
         """Which run of the call it is, counted from 1."""
+
     @property
     def metadata(self) -> Mapping[str, str]: ...
     @property
     def deadline(self) -> float | None:
         """When the caller's time is over, by time.monotonic()."""
+
     @property
     def cancelled(self) -> bool:
         """Whether the call was given up."""
