@@ -40,7 +40,13 @@ except ImportError:
     FITS = False
 
 # Numbers of gRPC's statuses.
-_STATUS = {"OK": 0, "INVALID_ARGUMENT": 3, "FAILED_PRECONDITION": 9, "UNIMPLEMENTED": 12, "INTERNAL": 13}
+_STATUS = {
+    "OK": 0,
+    "INVALID_ARGUMENT": 3,
+    "FAILED_PRECONDITION": 9,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+}
 _NO_FLAGS = 0
 _NO_METADATA: tuple[()] = ()
 

@@ -7,20 +7,23 @@ frequent or large is written and read here, the rest by the generated code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._gen import worker_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ._runtime import Payload
 
     Piece = bytes | bytearray | memoryview
+    Encoded = bytes | memoryview
 
 # Fields of a WorkResponse, as tags: 10 is a length and that many bytes.
 _OUTCOME, _VALUE, _CREDIT = b"\x0a", b"\x12", b"\x1a"
 PROGRESS, LOG, HOST_CALL, HOST_CANCEL = b"\x22", b"\x2a", b"\x32", b"\x3a"
+
+_COPIED = 32 << 10  # smaller payloads are copied into their element right away
 
 _LAST = [bytes((i,)) for i in range(128)]
 _MORE = [bytes((i | 128,)) for i in range(128)]
@@ -100,10 +103,37 @@ def host_call(call: worker_pb2.HostCall, argument: Payload) -> Payload:
 
 def _element(tag: bytes, head: bytes, payload: Payload, size: int) -> Payload:
     if isinstance(payload, bytes):
-        if size < 4096:
+        if size < _COPIED:
             return b"%b%b%b%b" % (tag, varint(len(head) + size), head, payload)
         return (b"%b%b%b" % (tag, varint(len(head) + size), head), payload)
     return (b"%b%b%b" % (tag, varint(len(head) + size), head), *payload)
+
+
+class Request(NamedTuple):
+    """What a WorkRequest holds; payloads are apart from what they belong to."""
+
+    tasks: list[Arrived]
+    values: list[tuple[worker_pb2.StreamValue, Encoded]]
+    credits: Sequence[worker_pb2.Credit]
+    host_replies: list[tuple[worker_pb2.HostReply, Encoded]]
+
+
+class Arrived(NamedTuple):
+    """A Task and its payload."""
+
+    wire: worker_pb2.Task
+    payload: bytes | memoryview
+
+
+def request(data: bytes) -> Request:
+    """Parse a WorkRequest."""
+    message = worker_pb2.WorkRequest.FromString(data)
+    return Request(
+        [Arrived(task, task.inline) for task in message.tasks],
+        [(value, value.inline) for value in message.values],
+        message.credits,
+        [(reply, reply.inline) for reply in message.host_replies],
+    )
 
 
 def join(pieces: Iterable[Piece]) -> bytes:

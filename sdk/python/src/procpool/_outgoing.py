@@ -23,14 +23,11 @@ class Outgoing:
     Each element has a number, counted from 1. Any thread may call the methods.
     """
 
-    def __init__(self, send: Callable[[bytes], None], advance: Callable[[], None]) -> None:
-        """Make one of a function that starts to send a message, and of one that looks.
-
-        send does not block; sent is to be called when the kernel has the message. advance
-        does what has come of the connection meanwhile, without blocking.
-        """
-        self._send = send
-        self._advance = advance
+    def __init__(self, message_bytes: int = _MESSAGE_BYTES) -> None:
+        """Make one whose elements share a message up to that many bytes."""
+        self._message_bytes = message_bytes
+        self._send: Callable[[bytes], None] | None = None  # until the stream is open
+        self._advance: Callable[[], None] = lambda: None
         self._lock = Lock()
         self._waiting: deque[tuple[bool, int, Payload]] = deque()
         self._busy = False
@@ -39,6 +36,16 @@ class Outgoing:
         self.put_last = 0  # the number of the last element that was put
         self.covered = 0  # of the last one that is in a message
         self.written = 0  # of the last one that the kernel has
+
+    def open(self, send: Callable[[bytes], None], advance: Callable[[], None]) -> None:
+        """Take note of the stream, and send what waits.
+
+        send starts to send a message and does not block; sent is to be called when the
+        kernel has it. advance does what has come meanwhile, without blocking.
+        """
+        with self._lock:
+            self._send, self._advance = send, advance
+            self._next()
 
     def put(self, element: Payload, outcome: bool = False) -> int:
         """Append an element without sending it, and return its number."""
@@ -106,7 +113,7 @@ class Outgoing:
     def _next(self) -> None:
         """Send the next message, if anything waits. The lock is held."""
         waiting = self._waiting
-        if not waiting or self._closed:
+        if not waiting or self._closed or self._send is None:
             return
         pieces: list[Piece] = []
         total = 0
@@ -115,7 +122,7 @@ class Outgoing:
             outcome, size, element = waiting[0]
             # The host takes the outcomes of a message last: so what another call has sent
             # behind one must not be in the same.
-            if pieces and (total + size > _MESSAGE_BYTES or (outcomes and not outcome)):
+            if pieces and (total + size > self._message_bytes or (outcomes and not outcome)):
                 break
             waiting.popleft()
             self.covered += 1

@@ -73,8 +73,9 @@ class PublicTransport:
 
     def __init__(self, path: str, service: Service) -> None:
         """Listen at the path."""
-        import grpc
         from concurrent.futures import ThreadPoolExecutor
+
+        import grpc
 
         self._grpc = grpc
         self._service = service
