@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from threading import Lock
@@ -56,6 +57,7 @@ class Connection:
         recorder_path: str,
         leave: Callable[[], None],
     ) -> None:
+        """Make one that calls leave, from any thread, when the host is gone."""
         self.tasks = tasks
         self.interrupter = interrupter
         self.offers = Offers()
@@ -70,12 +72,13 @@ class Connection:
         self._recorder_path = recorder_path
         self._leave = leave
         self._transport: Transport
+        self._path = ""
         self._greeted = self._working = False
         self._push_is_due = False
 
-    def serve(self, transport: Transport) -> None:
-        """Take note of the transport that serves this."""
-        self._transport = transport
+    def serve(self, transport: Transport, path: str) -> None:
+        """Take note of the transport that serves this, and of the path at which it listens."""
+        self._transport, self._path = transport, path
 
     # What the lane and its call send.
 
@@ -147,6 +150,9 @@ class Connection:
         )
         self._lane.begin(self, record)
         self._greeted = True
+        # gRPC goes on to listen, but nobody else is to come.
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
         process.host = self
         return response.SerializeToString()
 

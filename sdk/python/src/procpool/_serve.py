@@ -76,7 +76,7 @@ class _Worker:
         if len(os.fsencode(path)) > _SOCKET_PATH:
             fail(f"procpool: the socket's path {path} is too long")
         transport = _listen(path, self._connection)
-        self._connection.serve(transport)
+        self._connection.serve(transport, path)
         _process.say_handshake(path)
         self._lane.run()
         self._run_hooks(_task.finalizers, "finalizer")
