@@ -80,6 +80,20 @@ class Connection:
         """Take note of the transport that serves this, and of the path at which it listens."""
         self._transport, self._path = transport, path
 
+    def forked(self) -> None:
+        """Take note that this process is a child of the worker: the connection is not its own.
+
+        Locks may have been held by threads that it has not.
+        """
+        self.closed = True
+        self.offers = Offers()
+        self.outgoing = Outgoing()
+        self.outgoing.close()
+        self.call_lock = Lock()
+        self.timer = Timer(_process.guard)
+        self.waits = Waits(self._lane)
+        self.host_calls = HostCalls(self)
+
     # What the lane and its call send.
 
     def post(self, element: bytes) -> None:

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from . import _message, _streams
+from . import _message, _process, _streams
 from ._call import Call, Shared, TooLarge, UnknownTask, failure_of
 from ._cancel import Wake
 from ._runtime import current_call
@@ -50,6 +50,7 @@ class Lane:
         self._connection: Connection
         self._queue: SimpleQueue[tuple[list[Arrived], float] | None] = SimpleQueue()
         self._leaving = False
+        self._forked = False
         self._marks: set[int] = set()  # calls that were given up and perhaps did not start
         self._reached = 0  # the last call that was taken up
         self._costs = [0] * len(tasks)  # a decayed maximum of each one's run time; 0: unknown
@@ -62,6 +63,11 @@ class Lane:
     def begin(self, connection: Connection, record: LaneRecord | None) -> None:
         """Take note of the connection on which the calls come, and of the recorder if any."""
         self._connection, self.record = connection, record
+
+    def forked(self) -> None:
+        """Take note that this process is a child of the worker that is not to answer."""
+        self.record = None
+        self._forked = True
 
     def put(self, tasks: list[Arrived], arrived: float) -> None:
         """Queue the tasks of a message. Does not block."""
@@ -148,6 +154,8 @@ class Lane:
                 raise TooLarge("the result", call.task.name, size, connection.max_payload)
         except BaseException as error:
             failure = failure_of(error, shared.task)
+        if self._forked:
+            _process.fail("procpool: a child process has come back from the task that forked it")
         current_call.set(None)
         ended = monotonic_ns()
 

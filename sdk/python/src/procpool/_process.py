@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _COOKIE = ("PROCPOOL_PLUGIN_COOKIE", "procpool-worker")
 _KEPT = "PROCPOOL_DEPTH"  # what a pool that is made in this process counts from
@@ -132,6 +132,19 @@ def guard(what: str, run: Callable[[], None]) -> Callable[[], None]:
             fail(f"procpool: {what} has failed\n{traceback.format_exc()}")
 
     return guarded
+
+
+@contextlib.contextmanager
+def variable_set(name: str, value: str) -> Iterator[None]:
+    """Have a variable in the environment for a while, unless it is there already."""
+    missing = name not in os.environ
+    if missing:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if missing:
+            del os.environ[name]
 
 
 def in_forked_children(do: Callable[[], None]) -> None:

@@ -64,6 +64,8 @@ class _Worker:
             tasks, self._lane, interrupter, launch.recorder, self._start_leaving
         )
         self._leaving = Lock()
+        _process.in_forked_children(self._lane.forked)
+        _process.in_forked_children(self._connection.forked)
 
     def run(self) -> NoReturn:
         """Live."""
@@ -125,6 +127,13 @@ class _Worker:
 
 
 def _listen(path: str, connection: Connection) -> Transport:
+    # What gRPC does at a fork is for children that use it, which these are not to, and it
+    # complains when it can't.
+    with _process.variable_set("GRPC_ENABLE_FORK_SUPPORT", "0"):
+        return _make_transport(path, connection)
+
+
+def _make_transport(path: str, connection: Connection) -> Transport:
     from . import _direct, _transport
 
     if _direct.FITS:
