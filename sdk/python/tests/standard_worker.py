@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -81,11 +82,7 @@ def unencodable() -> Any:
 def fail(how: dict[str, Any]) -> None:
     error = Known(how["message"]) if how.get("code") == "known" else ValueError(how["message"])
     if notes := how.get("notes"):
-        if hasattr(error, "add_note"):
-            for text in notes:
-                error.add_note(text)
-        else:  # what add_note does, in Python 3.10
-            error.__notes__ = notes  # type: ignore[attr-defined]
+        setattr(error, "__notes__", notes)  # what add_note does, which Python 3.10 lacks
     if cause := how.get("cause"):
         raise error from ValueError(cause)
     raise error
@@ -128,10 +125,8 @@ def hold(how: dict[str, Any]) -> str:
 def hold_out(how: dict[str, Any]) -> None:
     note(how["mark"], "started")
     while True:
-        try:
+        with contextlib.suppress(BaseException):
             time.sleep(3600)
-        except BaseException:
-            pass
 
 
 @procpool.task()

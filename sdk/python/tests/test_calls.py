@@ -104,7 +104,9 @@ def test_payloads_of_all_sizes(start: Start, size: int) -> None:
 
 def test_what_a_call_sees(start: Start) -> None:
     worker = start(WORKER)
-    seen = worker.call("sees", b"\xf6", metadata={"tenant": "a"}, attempt=3, timeout_nanos=10**12, seq=9)
+    seen = worker.call(
+        "sees", b"\xf6", metadata={"tenant": "a"}, attempt=3, timeout_nanos=10**12, seq=9
+    )
     assert cbor2.loads(seen.inline) == [9, 3, {"tenant": "a"}, True]
     seen = worker.call("sees", b"\xf6", seq=10)
     assert cbor2.loads(seen.inline) == [10, 1, {}, False]

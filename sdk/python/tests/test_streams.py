@@ -238,15 +238,17 @@ def test_too_large_a_value(start: Start) -> None:
     assert [len(v.inline) for v in worker.taken(pb.StreamValue)] == [1000]
 
 
-@pytest.mark.parametrize(("name", "error"), [("watches", "Cancelled"), ("awatches", "CancelledError")])
+@pytest.mark.parametrize(
+    ("name", "error"), [("watches", "Cancelled"), ("awatches", "CancelledError")]
+)
 def test_a_cancel_wakes_who_waits_for_credit(start: Start, name: str, error: str) -> None:
     worker = start(WORKER)
+    page = worker.page
+    assert page
     for _ in range(3):
         seq = stream(worker, name, NOTHING, 3)
         for _ in range(3):
             worker.wait(pb.StreamValue)
-        assert worker.page
-        page = worker.page
         page.wait_until(lambda: page.read("waiting_since") > 0, "the wait")
         worker.cancel(seq)
         assert worker.outcome(seq).failure.type.endswith("Cancelled")
@@ -337,9 +339,7 @@ def test_a_value_without_credit_is_the_hosts_violation(start: Start, tmp_path: P
 @pytest.mark.parametrize("name", ["total", "atotal"])
 def test_a_cancel_wakes_who_waits_for_input(start: Start, name: str) -> None:
     worker = start(WORKER)
-    seq = worker.start(
-        name, b"\x00", result_credit=1, result_credit_bytes=1, streams_argument=True
-    )
+    seq = worker.start(name, b"\x00", result_credit=1, result_credit_bytes=1, streams_argument=True)
     assert worker.page
     page = worker.page
     page.wait_until(lambda: page.read("waiting_since") > 0, "the wait")
