@@ -31,6 +31,7 @@ from ._errors import (
 from ._future import Future
 from ._logging import LogHandler
 from ._runtime import Cancelled
+from ._serve import serve
 from ._task import finalizer, initializer, session, stream, task
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "context",
     "finalizer",
     "initializer",
+    "serve",
     "session",
     "stream",
     "task",
