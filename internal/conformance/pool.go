@@ -144,11 +144,16 @@ func calling(name string, arg any) string { return fmt.Sprintf("%s was called wi
 
 // brief shows a value, cut to what a reader can take.
 func brief(v any) string {
-	text := fmt.Sprintf("%#v", v)
-	if m, ok := v.(args); ok {
-		text = m.String()
-	}
 	const most = 300
+	var text string
+	switch v := v.(type) {
+	case args:
+		text = v.String()
+	case []byte:
+		text = fmt.Sprintf("%d bytes, % x", len(v), v[:min(len(v), most/3)])
+	default:
+		text = fmt.Sprintf("%#v", v)
+	}
 	if len(text) > most {
 		text = fmt.Sprintf("%s... (%d characters)", text[:most], len(text))
 	}
