@@ -99,9 +99,12 @@ func clockIsTheHosts(t *trial) {
 	expect(t, done+" and hold was called", decode[string](t, done, w.answer(done+" and hold was called", held)), "released")
 }
 
+// settleTime is how long a worker that does what it must not is given to do it.
+const settleTime = 50 * time.Millisecond
+
 // settle gives a worker that does what it must not some time to do it.
 func (w *raw) settle() {
-	ctx, cancel := context.WithTimeout(w.t.ctx, 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(w.t.ctx, settleTime)
 	defer cancel()
 	<-ctx.Done()
 	w.echoPing()
