@@ -1,0 +1,4 @@
+package main
+
+// Main is the program itself, for the test binary to be it.
+func Main() { main() }
