@@ -55,7 +55,7 @@ once more kills the worker.
   procpool call resize '{"width": 640}' --timeout 30s -- worker.py
   procpool call --raw checksum -- ./worker <image.jpg
   procpool call -e CACHE=/tmp count_words - -- worker.py <document.json`,
-		ValidArgsFunction: completeCommand(2),
+		ValidArgsFunction: completeCommand(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, command, err := splitCommand(cmd, args, callExample)
 			if err != nil {
@@ -166,7 +166,9 @@ func (f *callFlags) options(c *console) []procpool.Option {
 	}
 	if f.retries > 0 {
 		again := func(err error) bool {
-			fmt.Fprintf(c.err, "%v; the call is run again\n", err)
+			if crash, ok := errors.AsType[*procpool.CrashError](err); ok && crash.Attempt <= f.retries {
+				fmt.Fprintf(c.err, "%v; the call is run again\n", err)
+			}
 			return true
 		}
 		opts = append(opts, procpool.Retries(f.retries), procpool.RetryOn(procpool.CrashFailure, again), procpool.RetryOn(procpool.OOMFailure, again))

@@ -40,10 +40,6 @@ func wrongUse(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// errCasesFailed ends a conformance run in which a case has failed. What there is to
-// say has been said.
-var errCasesFailed = errors.New("cases failed")
-
 // exitCode tells how the program is to end after err.
 func exitCode(err error) int {
 	switch {
@@ -78,7 +74,7 @@ func isA[T error](err error) bool {
 // explain says in full what went wrong, for a person; "" where nothing is to be said.
 func explain(err error, command string) string {
 	if err == nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, errCasesFailed) {
-		return ""
+		return "" // of the one nobody wants to hear, of the other all has been said
 	}
 	if failed, ok := errors.AsType[*procpool.TaskError](err); ok {
 		return failed.Error() + "\n" + details(failed)

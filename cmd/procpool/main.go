@@ -25,8 +25,11 @@ package main
 
 import (
 	"os"
+
+	"github.com/procpool/procpool/internal/conformance"
 )
 
 func main() {
+	conformance.Init()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -3,9 +3,9 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"os/exec"
@@ -15,16 +15,29 @@ import (
 
 	"github.com/procpool/procpool"
 	main "github.com/procpool/procpool/cmd/procpool"
+	"github.com/procpool/procpool/internal/conformance/standard"
 	"github.com/procpool/procpool/procpooltest"
+	"github.com/procpool/procpool/workerproc"
 )
 
 // asCommand makes the test binary the program that is tested. Variables that begin
 // like that are not passed on to workers, which are the test binary as it is.
 const asCommand = "PROCPOOL_AS_COMMAND"
 
+// asStandard makes it a worker that serves the standard functions of the conformance
+// kit.
+const asStandard = "STANDARD_WORKER_OF_THE_COMMAND_TEST"
+
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
+	switch {
+	case os.Getenv(asCommand) != "":
 		main.Main()
+	case os.Getenv(asStandard) != "":
+		if err := workerproc.Serve(context.Background(), standard.Tasks()...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	procpooltest.Main(m, served...)
 }
@@ -116,10 +129,10 @@ func processes(t *testing.T) {
 	procpooltest.NoOrphans(t)
 }
 
-// worker is a command line that starts a worker which serves the tasks above.
-func worker(t *testing.T) []string {
+// on completes a command line by a worker which serves the tasks above.
+func on(t *testing.T, args ...string) []string {
 	t.Helper()
-	return []string{"--", self(t)}
+	return append(args, "--", self(t))
 }
 
 func self(t *testing.T) string {
@@ -148,11 +161,16 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// procpoolWith runs the program with that on standard input.
-func procpoolWith(t *testing.T, stdin string, args ...string) run {
+// invoke runs the program with that on standard input.
+func invoke(t *testing.T, stdin string, args ...string) run {
 	t.Helper()
 	cmd := command(t, args...)
 	cmd.Stdin = strings.NewReader(stdin)
+	return finish(t, cmd)
+}
+
+func finish(t *testing.T, cmd *exec.Cmd) run {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -160,11 +178,6 @@ func procpoolWith(t *testing.T, stdin string, args ...string) run {
 		t.Fatal(err)
 	}
 	return run{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-}
-
-func procpoolRun(t *testing.T, args ...string) run {
-	t.Helper()
-	return procpoolWith(t, "", args...)
 }
 
 // mustBe checks the exit code, all of the results, and that notes has the words.
@@ -180,4 +193,12 @@ func (r run) mustBe(t *testing.T, code int, stdout string, words ...string) {
 	}
 }
 
-var _ io.Reader
+// jsonText is a text as JSON.
+func jsonText(t *testing.T, text string) string {
+	t.Helper()
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(quoted)
+}

@@ -46,7 +46,7 @@ calls their tasks, and tries whether they keep the protocol.
 	}
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	root.AddCommand(newTasksCommand(c, kill), newCallCommand(c, kill))
+	root.AddCommand(newTasksCommand(c, kill), newCallCommand(c, kill), newConformCommand(c, kill))
 	return root, parsed
 }
 

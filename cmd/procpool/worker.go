@@ -114,17 +114,13 @@ func (c *console) progress(e executor.Event) {
 	}
 }
 
-// completeCommand completes what follows "--" by the names of files, and before it
-// nothing, since the worker's own words are not known. own is how many words there are
-// before it at the most.
+// completeCommand completes the worker's command by the names of files, and of the own
+// words before it nothing, since what the worker serves is not known.
 func completeCommand(own int) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if cmd.ArgsLenAtDash() >= 0 {
-			return nil, cobra.ShellCompDirectiveDefault
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) < own {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		if len(args) >= own {
-			return []cobra.Completion{"--"}, cobra.ShellCompDirectiveNoFileComp
-		}
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil, cobra.ShellCompDirectiveDefault
 	}
 }
