@@ -25,7 +25,7 @@ type callFlags struct {
 	level   slog.Level
 }
 
-func newCallCommand(c *console, kill context.Context) *cobra.Command {
+func newCallCommand(kill context.Context, c *console) *cobra.Command {
 	f := &callFlags{level: slog.LevelInfo}
 	cmd := &cobra.Command{
 		Use:   "call [flags] NAME [JSON] -- COMMAND [ARGUMENT...]",
@@ -61,7 +61,7 @@ once more kills the worker.
 			if err != nil {
 				return err
 			}
-			return f.run(cmd.Context(), c, kill, own, command)
+			return f.run(cmd.Context(), kill, c, own, command)
 		},
 	}
 	f.worker.add(cmd)
@@ -74,7 +74,7 @@ once more kills the worker.
 }
 
 // run makes a call. own are the arguments before the worker's command.
-func (f *callFlags) run(ctx context.Context, c *console, kill context.Context, own, command []string) error {
+func (f *callFlags) run(ctx, kill context.Context, c *console, own, command []string) error {
 	switch {
 	case len(own) == 0:
 		return wrongUse("name the task to call, as in: %s", callExample)
@@ -94,14 +94,14 @@ func (f *callFlags) run(ctx context.Context, c *console, kill context.Context, o
 		return err
 	}
 	err = f.call(ctx, c, pool, own[0], arg)
-	leave(pool, kill, err)
+	leave(kill, pool, err)
 	return err
 }
 
 // leave ends a pool after what it was for ended with err. A call that was given up
 // gets the time to stop that the pool gives such calls, and the worker the time to
 // leave by itself, until kill ends.
-func leave(pool *executor.Pool, kill context.Context, err error) { //nolint:revive // kill is no call's context, but says how long to wait
+func leave(kill context.Context, pool *executor.Pool, err error) {
 	if errors.Is(err, procpool.ErrCrashed) {
 		pool.Close() // there is a new worker, which nobody waits for
 		return

@@ -24,7 +24,7 @@ type conformFlags struct {
 	asJSON bool
 }
 
-func newConformCommand(c *console, kill context.Context) *cobra.Command {
+func newConformCommand(kill context.Context, c *console) *cobra.Command {
 	f := &conformFlags{}
 	cmd := &cobra.Command{
 		Use:   "conform [flags] -- COMMAND [ARGUMENT...]",

@@ -14,7 +14,7 @@ import (
 func run(args []string, in, out, err *os.File) int {
 	c := newConsole(in, out, err)
 	ask, kill := watchInterrupts()
-	root, parsed := newRoot(c, kill)
+	root, parsed := newRoot(kill, c)
 	root.SetArgs(keepNegative(args))
 	cmd, failure := root.ExecuteContextC(ask)
 	if failure != nil && !*parsed {
@@ -27,7 +27,7 @@ func run(args []string, in, out, err *os.File) int {
 
 // newRoot makes the command line. parsed tells whether it was right as far as its
 // commands and flags go. kill ends when a worker is no longer to be waited for.
-func newRoot(c *console, kill context.Context) (root *cobra.Command, parsed *bool) {
+func newRoot(kill context.Context, c *console) (root *cobra.Command, parsed *bool) {
 	parsed = new(bool)
 	root = &cobra.Command{
 		Use:   "procpool",
@@ -46,7 +46,7 @@ calls their tasks, and tries whether they keep the protocol.
 	}
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	root.AddCommand(newTasksCommand(c, kill), newCallCommand(c, kill), newConformCommand(c, kill))
+	root.AddCommand(newTasksCommand(kill, c), newCallCommand(kill, c), newConformCommand(kill, c))
 	return root, parsed
 }
 

@@ -16,7 +16,7 @@ import (
 
 const tasksExample = "procpool tasks -- ./worker"
 
-func newTasksCommand(c *console, kill context.Context) *cobra.Command {
+func newTasksCommand(kill context.Context, c *console) *cobra.Command {
 	var worker workerFlags
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -47,12 +47,11 @@ With --json it prints {"tasks": [{"name", "kind", "in", "out", "receives", "code
 			if err != nil {
 				return err
 			}
-			tasks := pool.Tasks()
-			leave(pool, kill, nil)
+			defer leave(kill, pool, nil)
 			if asJSON {
-				return writeTasks(c.out, tasks)
+				return writeTasks(c.out, pool.Tasks())
 			}
-			return tabulateTasks(c.out, tasks)
+			return tabulateTasks(c.out, pool.Tasks())
 		},
 	}
 	worker.add(cmd)

@@ -54,12 +54,11 @@ func (r *reader) head() item {
 	first := r.data[0]
 	r.data = r.data[1:]
 	i := item{major: first >> 5, info: first & 0x1f}
-	size := 0
 	switch {
 	case i.info < 24:
 		i.n = uint64(i.info)
 	case i.info <= 27:
-		size = 1 << (i.info - 24)
+		size := 1 << (i.info - 24)
 		var wide [8]byte
 		copy(wide[8-size:], r.take(uint64(size)))
 		i.n = binary.BigEndian.Uint64(wide[:])
