@@ -48,6 +48,18 @@ func (c Command) String() string {
 	return strings.Join(words, " ")
 }
 
+// Resolve returns the command line that a worker would be started with, the program as
+// the path of its file, for those who start one themselves. dir and env are as
+// Config.Dir and Config.Env; of env it matters to a Python script alone. The error is a
+// *procpool.StartError. The zero value has no command line.
+func (c Command) Resolve(dir string, env []string) ([]string, error) {
+	path, args, err := c.resolve(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	return append([]string{path}, args[1:]...), nil
+}
+
 // resolve finds the program's file, so that a mistyped name is an error at once and a
 // later change of PATH or of the working directory changes nothing. args are the
 // arguments with which to run it, its name first. The error is a *procpool.StartError.
