@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,8 +50,9 @@ bytes as they are, for tasks that know the codec "raw"; what a session is to rec
 is sent to it in pieces as they come.
 
 When the call fails, its error is told on standard error: of a task's error the
-message, type, notes, traceback and what caused it. Ctrl-C tells the task to stop, and
-once more kills the worker.
+message, type, notes, what caused it, and the traceback. Ctrl-C and --timeout tell the
+task to stop, and kill the worker when it goes on for 3 seconds all the same. Ctrl-C
+once more kills it at once.
 
 ` + commandHelp + "\n\n" + exitCodes,
 		Example: "  " + callExample + `
@@ -105,8 +107,12 @@ func (f *callFlags) run(ctx, kill context.Context, c *console, own, command []st
 		return err
 	}
 	err = f.call(ctx, c, pool, own[0], arg)
+	if isA[*interrupt](err) {
+		c.err.setStatus("stopping; Ctrl-C once more kills the worker")
+	}
 	leave(kill, pool, err)
-	if codec, ok := errors.AsType[*procpool.CodecError](err); ok && codec.Codec == procpool.JSON.Name() && f.codec == "" {
+	if codec, ok := errors.AsType[*procpool.CodecError](err); ok && codec.Codec == procpool.JSON.Name() &&
+		strings.HasPrefix(codec.Op, "encode") && f.codec == "" {
 		return fmt.Errorf("%w (JSON does not have all values: try --codec cbor)", err)
 	}
 	return err

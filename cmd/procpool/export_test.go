@@ -10,6 +10,9 @@ var (
 	ExitCode    = exitCode
 	Explain     = explain
 	ChooseCodec = chooseCodec
+	Leave       = leave
+
+	WatchInterrupts = watchInterrupts
 )
 
 // NewNotes makes the writer of standard error, on a terminal of that width if it is
