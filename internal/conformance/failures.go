@@ -166,7 +166,9 @@ func wrongKind(t *trial) {
 	w := t.raw()
 	asStream := func(task *workerv1.Task) { task.ResultCredit, task.ResultCreditBytes = 16, mebibyte }
 	asSession := func(task *workerv1.Task) { asStream(task); task.StreamsArgument = true }
-	asFunction := func(task *workerv1.Task) { task.ResultCredit, task.ResultCreditBytes, task.StreamsArgument = 0, 0, false }
+	asFunction := func(task *workerv1.Task) {
+		task.ResultCredit, task.ResultCreditBytes, task.StreamsArgument = 0, 0, false
+	}
 	numbers := args{"a": 1, "b": 2, "n": 2}
 	for _, c := range []struct {
 		name, as string

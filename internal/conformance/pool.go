@@ -140,7 +140,9 @@ func (p *pool) describe(err error) string {
 }
 
 // calling names a call in reasons.
-func calling(name string, arg any) string { return fmt.Sprintf("%s was called with %s", name, brief(arg)) }
+func calling(name string, arg any) string {
+	return fmt.Sprintf("%s was called with %s", name, brief(arg))
+}
 
 // brief shows a value, cut to what a reader can take.
 func brief(v any) string {

@@ -242,7 +242,7 @@ func oneLane(t *trial) {
 }
 
 func withoutRecorder(t *trial) {
-	w := t.raw(func(o *rawhost.Options) { o.NoRecorder = true })
+	w := t.raw(withoutPage)
 	expect(t, "The worker was started without PROCPOOL_RECORDER: recorder_open", w.Hello().GetRecorderOpen(), false)
 	w.works("The worker was started without PROCPOOL_RECORDER")
 
@@ -258,6 +258,9 @@ func withoutRecorder(t *trial) {
 	expect(t, done+": recorder_open", w.Hello().GetRecorderOpen(), false)
 	w.works(done)
 }
+
+// withoutPage has a raw host offer no recorder.
+func withoutPage(o *rawhost.Options) { o.NoRecorder = true }
 
 func foreignPage(t *trial) {
 	w := t.started(func(o *rawhost.Options) { o.PageVersion = 2 })

@@ -98,6 +98,14 @@ func (t *trial) create(path string) {
 	t.must(os.WriteFile(path, nil, 0o600))
 }
 
+// removeFile removes a file that there may not be.
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // lines returns the lines that functions have noted in a file.
 func (t *trial) lines(path string) []string {
 	data, err := os.ReadFile(path)

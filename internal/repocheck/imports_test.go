@@ -70,7 +70,7 @@ var importRules = []importRule{
 		why: "generated code needs its runtimes and nothing of ours",
 	},
 	{
-		tree: "internal/conformance", ours: []string{".", "executor", "protocodec", "internal/wire/rawhost", "internal/proc", "internal/gen"}, modules: []string{protobufModule},
+		tree: "internal/conformance", ours: []string{".", "executor", "protocodec", "internal/wire/rawhost", "internal/proc", "internal/gen"}, modules: []string{protobufModule, sysModule},
 		why: "the kit is a host: it drives workers through the pool, or message by message through the raw host, and knows no gRPC",
 	},
 	{

@@ -273,3 +273,27 @@ func (h *Host) Said() ([]*workerv1.Progress, []*workerv1.Log) {
 	defer h.inbox.mu.Unlock()
 	return slices.Clone(h.inbox.progress), slices.Clone(h.inbox.logs)
 }
+
+// Outcomes returns all outcomes of a lane that have come.
+func (h *Host) Outcomes(lane uint32) map[uint64]*workerv1.Outcome {
+	h.inbox.mu.Lock()
+	defer h.inbox.mu.Unlock()
+	all := make(map[uint64]*workerv1.Outcome)
+	for key, o := range h.inbox.outcomes {
+		if key.lane == lane {
+			all[key.seq] = o
+		}
+	}
+	return all
+}
+
+// AwaitSilence waits until the stream Work has ended, by when all that the kernel had
+// from the worker has been read.
+func (h *Host) AwaitSilence(ctx context.Context) error {
+	select {
+	case <-h.workRead:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the stream Work goes on (%w); %s", context.Cause(ctx), h.End())
+	}
+}

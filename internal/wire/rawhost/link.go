@@ -22,11 +22,12 @@ type link struct {
 	service workerv1.WorkerServiceClient
 	hello   *workerv1.HelloResponse // nil before Greet
 
-	work    grpc.BidiStreamingClient[workerv1.WorkRequest, workerv1.WorkResponse]
-	control grpc.BidiStreamingClient[workerv1.ControlRequest, workerv1.ControlResponse]
-	cancel  context.CancelFunc
-	readers sync.WaitGroup
-	inbox   inbox
+	work     grpc.BidiStreamingClient[workerv1.WorkRequest, workerv1.WorkResponse]
+	control  grpc.BidiStreamingClient[workerv1.ControlRequest, workerv1.ControlResponse]
+	cancel   context.CancelFunc
+	readers  sync.WaitGroup
+	workRead chan struct{} // closed at the end of Work
+	inbox    inbox
 
 	sendMu, controlMu sync.Mutex
 }
@@ -119,6 +120,7 @@ func (h *Host) Open() error {
 	if h.control, err = h.service.Control(ctx); err != nil {
 		return fmt.Errorf("opening the stream Control: %w", err)
 	}
+	h.workRead = make(chan struct{})
 	h.readers.Add(2)
 	go func() { defer h.readers.Done(); h.readWork() }()
 	go func() { defer h.readers.Done(); h.readControl() }()
@@ -163,6 +165,7 @@ func (h *Host) Hello() *workerv1.HelloResponse { return h.hello }
 
 // readWork takes what comes on Work until its end.
 func (h *Host) readWork() {
+	defer close(h.workRead)
 	for {
 		r, err := h.work.Recv()
 		if err != nil {
