@@ -36,7 +36,8 @@ func newCallCommand(kill context.Context, c *console) *cobra.Command {
 
 The argument is JSON: the one on the command line, or what standard input holds where
 that is "-", or where there is none and standard input is no terminal. Where there is
-nothing at all it is null.
+nothing at all it is null. (So in a script whose standard input stays open and is not
+meant, say null.)
 
 Of a stream each value is printed in a line of its own, as soon as it comes. A session
 is opened with the JSON of the command line; then each line of standard input is a
