@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type callFlags struct {
 	timeout time.Duration
 	retries int
 	raw     bool
+	codec   string
 	level   slog.Level
 }
 
@@ -34,21 +36,24 @@ func newCallCommand(kill context.Context, c *console) *cobra.Command {
 
 The argument is JSON: the one on the command line, or what standard input holds where
 that is "-", or where there is none and standard input is no terminal. Where there is
-nothing at all it is null.
+nothing at all it is null. (So in a script whose standard input stays open and is not
+meant, say null.)
 
 Of a stream each value is printed in a line of its own, as soon as it comes. A session
 is opened with the JSON of the command line; then each line of standard input is a
 JSON value for it, each value that it sends is printed in a line, and the end of
 standard input tells it that there are no more.
 
-The task gets JSON where it knows that, else CBOR, where 1 is an integer, 1.0 a float,
-and the result's byte strings are printed in base64. With --raw argument, values and
-result are bytes as they are, for tasks that know the codec "raw"; what a session is
-to receive is sent to it in pieces as they come.
+The task gets JSON where it knows that, else CBOR, which is made of the JSON: 1 is an
+integer then and 1.0 a float. CBOR has more kinds of values, which are printed as JSON
+has them: bytes in base64, NaN as "NaN". With --raw argument, values and result are
+bytes as they are, for tasks that know the codec "raw"; what a session is to receive
+is sent to it in pieces as they come.
 
 When the call fails, its error is told on standard error: of a task's error the
-message, type, notes, traceback and what caused it. Ctrl-C tells the task to stop, and
-once more kills the worker.
+message, type, notes, what caused it, and the traceback. Ctrl-C and --timeout tell the
+task to stop, and kill the worker when it goes on for 3 seconds all the same. Ctrl-C
+once more kills it at once.
 
 ` + commandHelp + "\n\n" + exitCodes,
 		Example: "  " + callExample + `
@@ -68,7 +73,8 @@ once more kills the worker.
 	flags := cmd.Flags()
 	flags.DurationVarP(&f.timeout, "timeout", "t", 0, "the longest that the task may run, such as 30s; without its start, and the time that it waits for values or their reader")
 	flags.IntVar(&f.retries, "retries", 0, "run it again up to so many `times` when its worker dies, and no result has been printed")
-	flags.BoolVar(&f.raw, "raw", false, "pass bytes in and out as they are, in place of JSON")
+	flags.BoolVar(&f.raw, "raw", false, "pass bytes in and out as they are, in place of JSON; the same as --codec raw")
+	flags.StringVar(&f.codec, "codec", "", "call it in this `codec`, json, cbor or raw, of those that it knows")
 	flags.TextVar(&f.level, "log-level", f.level, "show what the task logs from this `level` on: debug, info, warn or error")
 	return cmd
 }
@@ -80,11 +86,19 @@ func (f *callFlags) run(ctx, kill context.Context, c *console, own, command []st
 		return wrongUse("name the task to call, as in: %s", callExample)
 	case len(own) > 2:
 		return wrongUse(`there are %d arguments before "--": one is the task's name, one its argument; put JSON that has spaces in it between quotes`, len(own))
+	case !slices.Contains([]string{"", "json", "cbor", rawName}, f.codec):
+		return wrongUse("--codec %s: json, cbor or raw", f.codec)
+	case f.raw && f.codec != "" && f.codec != rawName:
+		return wrongUse("--raw and --codec %s exclude each other", f.codec)
 	case f.timeout < 0:
 		return wrongUse("--timeout %v: a time above zero, or 0 for none", f.timeout)
 	case f.retries < 0 || f.retries > 100:
 		return wrongUse("--retries %d: between 0 and 100", f.retries)
 	}
+	if f.raw {
+		f.codec = rawName
+	}
+	f.raw = f.codec == rawName
 	arg, err := f.given(own[1:])
 	if err != nil {
 		return err
@@ -94,7 +108,14 @@ func (f *callFlags) run(ctx, kill context.Context, c *console, own, command []st
 		return err
 	}
 	err = f.call(ctx, c, pool, own[0], arg)
+	if isA[*interrupt](err) {
+		c.err.setStatus("stopping; Ctrl-C once more kills the worker")
+	}
 	leave(kill, pool, err)
+	if codec, ok := errors.AsType[*procpool.CodecError](err); ok && codec.Codec == procpool.JSON.Name() &&
+		strings.HasPrefix(codec.Op, "encode") && f.codec == "" {
+		return fmt.Errorf("%w (JSON does not have all values: try --codec cbor)", err)
+	}
 	return err
 }
 
@@ -115,7 +136,7 @@ func (f *callFlags) call(ctx context.Context, c *console, pool *executor.Pool, n
 	if err != nil {
 		return err
 	}
-	wire, err := chooseCodec(task, f.raw)
+	wire, err := chooseCodec(task, f.codec)
 	if err != nil {
 		return err
 	}

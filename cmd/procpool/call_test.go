@@ -24,6 +24,9 @@ func TestCallPrintsTheResult(t *testing.T) {
 		{[]string{"echo_bytes", "--raw", "as it is"}, "", "as it is"},
 		{[]string{"echo_bytes", "--raw"}, "\xff\x00\n", "\xff\x00\n"},
 		{[]string{"echo_bytes", "--raw", "-"}, "", ""},
+		{[]string{"nan", "--codec", "cbor"}, "", `"NaN"` + "\n"},
+		{[]string{"echo_bytes", "--codec", "raw", "x"}, "", "x"},
+		{[]string{"echo", "--codec", "cbor", `{"b": [1.0, "x", 12345678901234567890]}`}, "", `{"b":[1.0,"x",12345678901234567890]}` + "\n"},
 		{[]string{"environment", "-e", "COLOUR=a=b", "--env", "OTHER=", `"COLOUR"`}, "", `"a=b"` + "\n"},
 		{[]string{"exit_at_first", "--retries", "1"}, "", "2\n"},
 		{[]string{"square", "--timeout", "1m", "3"}, "", "9\n"},
@@ -57,7 +60,8 @@ func TestCallThatFails(t *testing.T) {
 		{[]string{"exit", "5"}, 4, []string{"] last words", `died running "exit": exit status 5`}},
 		{[]string{"exit", "5", "--retries", "1"}, 4, []string{"exit status 5; the call is run again\n", "[worker 2", "given up after 2 attempts"}},
 		{[]string{"squar", "5"}, 2, []string{`unknown task "squar", did you mean "square"?`}},
-		{[]string{"square", "5", "--raw"}, 2, []string{`"square" takes no raw bytes, it accepts cbor, json: leave --raw out`}},
+		{[]string{"square", "5", "--raw"}, 2, []string{`"square" does not accept the codec raw but cbor, json`}},
+		{[]string{"nan"}, 1, []string{"can't encode the result", "NaN", "try --codec cbor"}},
 		{[]string{"sum", "-"}, 2, []string{"a session", "put it on the command line"}},
 	} {
 		got := invoke(t, "", on(t, append([]string{"call"}, test.args...)...)...)

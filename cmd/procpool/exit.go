@@ -77,7 +77,7 @@ func explain(err error, command string) string {
 		return "" // of the one nobody wants to hear, of the other all has been said
 	}
 	if failed, ok := errors.AsType[*procpool.TaskError](err); ok {
-		return failed.Error() + "\n" + details(failed)
+		return failed.Error() + "\n" + details(failed) + indented(failed.Stack)
 	}
 	if panicked, ok := errors.AsType[*procpool.PanicError](err); ok {
 		return panicked.Error() + "\n" + indented(panicked.Stack)
@@ -89,7 +89,9 @@ func explain(err error, command string) string {
 	return text
 }
 
-// details tells of a task's error what its message does not, and of what caused it.
+// details tells of a task's error what its message does not, but for the traceback, and
+// of what caused it. Languages whose errors have causes tell them in the traceback too,
+// where they are easier to find once one knows that they are there.
 func details(e *procpool.TaskError) string {
 	var b strings.Builder
 	kind := e.Type
@@ -105,9 +107,10 @@ func details(e *procpool.TaskError) string {
 	for _, note := range e.Notes {
 		fmt.Fprintf(&b, "  note: %s\n", strings.ReplaceAll(note, "\n", "\n        "))
 	}
-	b.WriteString(indented(e.Stack))
-	if e.Cause != nil {
-		fmt.Fprintf(&b, "caused by: %s\n%s", e.Cause.Message, details(e.Cause))
+	for cause := e.Cause; cause != nil; cause = cause.Cause {
+		own := *cause
+		own.Cause = nil
+		fmt.Fprintf(&b, "caused by: %s\n%s%s", cause.Message, details(&own), indented(cause.Stack))
 	}
 	return b.String()
 }

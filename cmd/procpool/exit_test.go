@@ -52,7 +52,7 @@ func TestTaskErrorIsToldInFull(t *testing.T) {
 		Task: "load", Type: "ValueError", Message: "customer 7 is broken", Language: "python", Code: "broken",
 		Notes: []string{"it was read from\ncustomers.db", "second note"},
 		Stack: "Traceback (most recent call last):\n  File \"w.py\", line 3, in load\nValueError: customer 7 is broken\n",
-		Cause: &procpool.TaskError{Type: "KeyError", Message: "'name'", Language: "python", Notes: []string{"inner"}, Cause: &procpool.TaskError{Message: "no more"}},
+		Cause: &procpool.TaskError{Type: "KeyError", Message: "'name'", Language: "python", Notes: []string{"inner"}, Stack: "its own stack\n", Cause: &procpool.TaskError{Message: "no more"}},
 	}
 	want := `procpool: task "load" failed: customer 7 is broken
   type: ValueError (python)
@@ -60,13 +60,14 @@ func TestTaskErrorIsToldInFull(t *testing.T) {
   note: it was read from
         customers.db
   note: second note
-  Traceback (most recent call last):
-    File "w.py", line 3, in load
-  ValueError: customer 7 is broken
 caused by: 'name'
   type: KeyError (python)
   note: inner
+  its own stack
 caused by: no more
+  Traceback (most recent call last):
+    File "w.py", line 3, in load
+  ValueError: customer 7 is broken
 `
 	if got := main.Explain(fmt.Errorf("wrapped: %w", err), "procpool call"); got != want {
 		t.Errorf("it reads\n%s\nwant\n%s", got, want)

@@ -7,9 +7,12 @@ func Main() { main() }
 
 // The parts that are tried one by one.
 var (
-	ExitCode = exitCode
-	Explain  = explain
-	OneLine  = oneLine
+	ExitCode    = exitCode
+	Explain     = explain
+	ChooseCodec = chooseCodec
+	Leave       = leave
+
+	WatchInterrupts = watchInterrupts
 )
 
 // NewNotes makes the writer of standard error, on a terminal of that width if it is

@@ -5,6 +5,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +14,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/procpool/procpool"
+	main "github.com/procpool/procpool/cmd/procpool"
+	"github.com/procpool/procpool/executor"
 )
 
 // running is the program at work.
@@ -66,22 +71,27 @@ func await(t *testing.T, path string) {
 
 func TestSignalsStopACall(t *testing.T) {
 	processes(t)
-	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
-		for _, task := range []string{"hold", "hold_out"} {
-			mark := filepath.Join(t.TempDir(), "mark")
-			r := start(t, on(t, "call", task, jsonText(t, mark))...)
-			await(t, mark)
-			r.signal(t, signal)
-			r.wait().mustBe(t, code, "", `call of task "`+task+`" given up`, signal.String())
-			if found := exists(t, mark+".cancelled"); found != (task == "hold") {
-				t.Errorf("%s had the chance to stop: %v", task, found)
-			}
+	for _, test := range []struct {
+		task   string
+		signal syscall.Signal
+		code   int
+	}{
+		{"hold", syscall.SIGINT, 130},
+		{"hold", syscall.SIGTERM, 143},
+		{"hold", syscall.SIGHUP, 129},
+		{"hold_out", syscall.SIGINT, 130},
+	} {
+		mark := filepath.Join(t.TempDir(), "mark")
+		r := start(t, on(t, "call", test.task, jsonText(t, mark))...)
+		await(t, mark)
+		r.signal(t, test.signal)
+		r.wait().mustBe(t, test.code, "", `call of task "`+test.task+`" given up`, test.signal.String())
+		if found := exists(t, mark+".cancelled"); found != (test.task == "hold") {
+			t.Errorf("%s had the chance to stop: %v", test.task, found)
 		}
 	}
 }
 
-// The first signal leaves a worker that does not heed it a second; the second signal
-// does not, which shows in that the worker is killed although it does not heed anything.
 func TestSecondSignalKills(t *testing.T) {
 	processes(t)
 	mark := filepath.Join(t.TempDir(), "mark")
@@ -90,6 +100,36 @@ func TestSecondSignalKills(t *testing.T) {
 	r.signal(t, syscall.SIGINT)
 	r.signal(t, syscall.SIGTERM) // two of the same may become one
 	r.wait().mustBe(t, 130, "")
+}
+
+// The same in two parts, neither of which ends if the second signal does nothing.
+func TestSecondSignalTakesTheTimeToStop(t *testing.T) {
+	processes(t)
+	pool, err := executor.New(t.Context(), executor.Config{Workers: 1, CancelGrace: time.Hour, Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	mark := filepath.Join(t.TempDir(), "mark")
+	call := procpool.Remote[string, string]("hold_out").Submit(t.Context(), pool, mark)
+	await(t, mark)
+	if !call.Cancel() {
+		t.Error("the call has ended by itself")
+	}
+	ask, kill := main.WatchInterrupts()
+	for _, ctx := range []context.Context{ask, kill} {
+		if ctx.Err() != nil {
+			t.Fatalf("it ended before its signal: %v", context.Cause(ctx))
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		if code := main.ExitCode(context.Cause(ctx)); code != 130 {
+			t.Errorf("%v: exit code %d", context.Cause(ctx), code)
+		}
+	}
+	main.Leave(kill, pool, context.Canceled)
 }
 
 func TestSignalsStopWhateverItWaitsFor(t *testing.T) {

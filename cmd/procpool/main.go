@@ -18,8 +18,8 @@
 //
 // Results go to standard output, as JSON or for a person, and nothing else does: what
 // the worker prints and logs, and on a terminal its progress, goes to standard error.
-// The first Ctrl-C has a call stop, the second kills its worker; either way nothing is
-// left behind. "procpool help" lists the exit codes and "procpool help call" tells how
+// The first Ctrl-C asks a call to stop, the second kills its worker; either way nothing
+// is left behind. "procpool help" lists the exit codes and "procpool help call" tells how
 // streams and sessions are called.
 package main
 

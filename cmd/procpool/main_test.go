@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -50,6 +51,7 @@ var served = []procpool.Task{
 		procpool.Doc("Squares a number.\nThe second line is for those who read on.")),
 	procpool.Define("echo", func(_ context.Context, v any) (any, error) { return v, nil }),
 	procpool.Define("echo_bytes", func(_ context.Context, b []byte) ([]byte, error) { return b, nil }, procpool.WithCodec(procpool.Raw)),
+	procpool.Define("nan", func(context.Context, any) (float64, error) { return math.NaN(), nil }),
 	procpool.Define("environment", func(_ context.Context, name string) (string, error) { return os.Getenv(name), nil }),
 	procpool.Define("folder", func(context.Context, any) (string, error) { return os.Getwd() }),
 	procpool.Define("fail", func(_ context.Context, text string) (int, error) { return 0, fmt.Errorf("%s: %w", text, errKnown) },

@@ -13,6 +13,7 @@ func TestTasksAreListed(t *testing.T) {
 square         function  int -> int                   cbor, json       Squares a number.
 echo           function  any -> any                   cbor, json
 echo_bytes     function  []uint8 -> []uint8           raw, cbor, json
+nan            function  any -> float64               cbor, json
 environment    function  string -> string             cbor, json
 folder         function  any -> string                cbor, json
 fail           function  string -> int                cbor, json

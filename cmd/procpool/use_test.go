@@ -31,6 +31,8 @@ func TestWrongUse(t *testing.T) {
 		{"call square --timeout -1s 1 -- worker", []string{`--timeout`}},
 		{"call square --timeout soon 1 -- worker", []string{`invalid argument "soon"`}},
 		{"call square --retries 101 1 -- worker", []string{"--retries 101: between 0 and 100"}},
+		{"call square --codec xml 1 -- worker", []string{"--codec xml: json, cbor or raw"}},
+		{"call square --codec cbor --raw 1 -- worker", []string{"--raw and --codec cbor exclude each other"}},
 		{"call square --log-level loud 1 -- worker", []string{"--log-level"}},
 		{"conform", []string{`there is no "--"`, "procpool conform -- ./standard-worker"}},
 		{"conform x -- worker", []string{`takes no arguments of its own, but there is "x"`}},

@@ -16,25 +16,32 @@ import (
 // the task understands, so that no type of Go gets in between.
 type value []byte
 
-// chooseCodec returns the codec in which to call the task. A task that does not say
-// what it accepts has the default.
-func chooseCodec(task procpool.TaskInfo, raw bool) (procpool.Codec, error) {
-	knows := func(codec string) bool { return slices.Contains(task.Codecs, codec) }
-	accepted := strings.Join(task.Codecs, ", ")
+// chooseCodec returns the codec in which to call the task: the one that was asked for,
+// else JSON, which leaves nothing to convert, else CBOR. A task that does not say what
+// it accepts has the default.
+func chooseCodec(task procpool.TaskInfo, asked string) (procpool.Codec, error) {
+	codecs := []procpool.Codec{jsonCodec{}, cborCodec{}, bytesCodec{}}
+	accepted := task.Codecs
+	if len(accepted) == 0 {
+		accepted = []string{procpool.CBOR.Name()}
+	}
+	for _, c := range codecs {
+		if slices.Contains(accepted, c.Name()) && (asked == c.Name() || asked == "" && c.Name() != rawName) {
+			return c, nil
+		}
+	}
+	list := strings.Join(accepted, ", ")
 	switch {
-	case raw && knows("raw"):
-		return bytesCodec{}, nil
-	case raw:
-		return nil, wrongUse("task %q takes no raw bytes, it accepts %s: leave --raw out and give it JSON", task.Name, accepted)
-	case knows("json"):
-		return jsonCodec{}, nil
-	case knows("cbor"), len(task.Codecs) == 0:
-		return cborCodec{}, nil
-	case knows("raw"):
+	case asked != "":
+		return nil, wrongUse("task %q does not accept the codec %s but %s: ask for none, and the right one is chosen", task.Name, asked, list)
+	case slices.Contains(accepted, rawName):
 		return nil, wrongUse("task %q takes raw bytes only: call it with --raw", task.Name)
 	}
-	return nil, wrongUse("task %q accepts %s, none of which can be made of JSON: only a program can call it", task.Name, accepted)
+	return nil, wrongUse("task %q accepts %s, which can't be made of JSON: only a program can call it", task.Name, list)
 }
+
+// rawName is the name of the codec of bytes as they are.
+var rawName = procpool.Raw.Name()
 
 // asValue returns the values that a codec here is given and fills.
 func asValue(v any) (value, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +73,10 @@ func (f *workerFlags) environment() ([]string, error) {
 	return env, nil
 }
 
+// stopTime is how long a task may go on that was told to stop, before its worker is
+// killed. Whoever has no time presses Ctrl-C again, so it is longer than in a pool.
+const stopTime = 3 * time.Second
+
 // start starts one worker.
 func (f *workerFlags) start(ctx context.Context, c *console, command []string, level slog.Level) (*executor.Pool, error) {
 	env, err := f.environment()
@@ -82,9 +87,10 @@ func (f *workerFlags) start(ctx context.Context, c *console, command []string, l
 	defer c.err.setStatus("")
 	pool, err := executor.New(ctx, executor.Config{
 		Workers: 1, Command: program(command), Env: env, Dir: f.dir,
-		Output:  c.err,
-		Logger:  slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level})),
-		OnEvent: c.progress,
+		CancelGrace: stopTime,
+		Output:      c.err,
+		Logger:      slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level})),
+		OnEvent:     c.progress,
 	})
 	if err != nil {
 		return nil, notStarted(command[0], err)

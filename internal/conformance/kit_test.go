@@ -1,3 +1,5 @@
+//go:build unix
+
 package conformance_test
 
 import (
@@ -45,14 +47,14 @@ func results(t *testing.T, c conformance.Config) (failed, skipped map[string]str
 // The Go SDK's worker passes every case, and without a recorder every case that needs
 // none.
 func TestGoWorker(t *testing.T) {
-	failed, skipped := results(t, config(t, "go"))
+	failed, skipped := results(t, config(t, goWorker))
 	if len(failed)+len(skipped) > 0 {
 		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
 	}
 }
 
 func TestGoWorkerWithoutRecorder(t *testing.T) {
-	c := config(t, "go")
+	c := config(t, goWorker)
 	c.Command = append([]string{"env", "-u", "PROCPOOL_RECORDER"}, c.Command...)
 	failed, skipped := results(t, c)
 	if len(failed) > 0 {
@@ -65,5 +67,15 @@ func TestGoWorkerWithoutRecorder(t *testing.T) {
 		if !strings.Contains(why, "recorder") {
 			t.Errorf("%s was skipped: %s", id, why)
 		}
+	}
+}
+
+// The plain worker shares no line with the Go SDK's worker's side, and passes as well;
+// it can't do mutual TLS, which is its right.
+func TestPlainWorker(t *testing.T) {
+	failed, skipped := results(t, config(t, plainWorker))
+	delete(skipped, "start/mutual tls")
+	if len(failed)+len(skipped) > 0 {
+		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
 	}
 }
