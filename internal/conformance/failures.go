@@ -128,7 +128,7 @@ func failurePanic(t *trial) {
 	for _, text := range []string{"index out of range", ""} {
 		done := calling("panic", text)
 		err := fail(p, "panic", text)
-		said := ""
+		var said string
 		if e, ok := errors.AsType[*procpool.PanicError](err); ok {
 			said = e.Value
 		} else {

@@ -129,6 +129,6 @@ func callSession(ctx context.Context, r request) ([]any, error) {
 		values = append(values, v)
 	}
 	// A session that ended before it had taken all has not failed for that.
-	<-sent
+	_ = <-sent
 	return values, nil
 }
