@@ -165,7 +165,10 @@ func sessionEndsEarly(t *trial) {
 	p := t.pool()
 	pid := p.pid()
 	for _, message := range []string{"", "enough of that"} {
-		arg := args{"n": 3, "fail": message}
+		arg := args{"n": 3}
+		if message != "" {
+			arg["fail"] = message
+		}
 		done := fmt.Sprintf("take_session was opened with %s and sent values without end", brief(arg))
 		c := converse[int](p, "take_session", arg)
 		sent := make(chan error, 1)
