@@ -1,0 +1,104 @@
+"""Cancellation: an exception in the main thread, in the call that it is for and no other."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from threading import Lock, current_thread, get_ident, main_thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._runtime import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+    from ._call import Call
+
+T = TypeVar("T")
+
+# Its default is to be ignored, few programs use it, and it interrupts what blocks.
+_SIGNAL = signal.SIGURG
+
+
+class Interrupter:
+    """Raises Cancelled where the main thread runs user code for a call that was given up.
+
+    Another thread sets call.cancelled and then sends a signal, whose handler Python runs
+    in the main thread between two of its steps. The handler raises only while `armed` is
+    the very call, so a signal that comes late hits nothing. One that comes early finds
+    nothing armed; but then the main thread, which arms first and looks at call.cancelled
+    next, raises by itself. Each call is told once.
+    """
+
+    def __init__(self) -> None:
+        if current_thread() is not main_thread():
+            raise RuntimeError("procpool: serve() has to be called in the main thread")
+        self._main = get_ident()
+        self._armed: Call | None = None
+        self._shields = 0
+        signal.signal(_SIGNAL, self._handle)
+
+    def run(self, call: Call, function: Callable[..., T], *arguments: Any) -> T:
+        """Call the function in the main thread such that a Cancel interrupts it.
+
+        Cancelled may also come when the function has returned, and its result is lost.
+        """
+        try:
+            self._armed = call
+            if call.cancelled and not call.told:
+                self._raise(call)
+            return function(*arguments)
+        finally:
+            self._armed = None
+
+    def interrupt(self, call: Call) -> None:
+        """Have Cancelled raised in a call whose cancelled is set. Any thread."""
+        if self._armed is call:
+            signal.pthread_kill(self._main, _SIGNAL)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        call = self._armed
+        if call is not None and call.cancelled and not call.told and not self._shields:
+            self._raise(call)
+
+    def _raise(self, call: Call) -> None:
+        call.told = True
+        self._armed = None
+        raise Cancelled
+
+    # As a context manager it keeps the exception out of a part of ours that user code
+    # has called, until the end of the block. Only the main thread needs that.
+
+    def __enter__(self) -> None:
+        if get_ident() == self._main:
+            self._shields += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if get_ident() == self._main:
+            self._shields -= 1
+            call = self._armed
+            if call is not None and call.cancelled and not call.told and not self._shields:
+                self._raise(call)
+
+
+class Wake:
+    """What one thread waits for and others set. What was set before counts, once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Have the wait that runs, or the next one, return. Does not block."""
+        with suppress(RuntimeError):  # it is set
+            self._lock.release()
+
+    def wait(self) -> None:
+        """Block until it is set."""
+        self._lock.acquire()

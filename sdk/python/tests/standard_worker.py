@@ -1,0 +1,290 @@
+"""The standard functions of docs/conformance.md, served with this SDK."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import procpool
+
+
+class Known(Exception):
+    """What the task `fail` has named `known`."""
+
+
+def note(path: str, line: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(descriptor, line.encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def await_file(path: str | None) -> None:
+    while path is None or not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def holding(mark: str, until: str | None) -> str:
+    try:
+        note(mark, "started")
+        await_file(until)
+    except procpool.Cancelled:
+        note(mark, "cancelled")
+        raise
+    note(mark, "released")
+    return "released"
+
+
+# Values
+
+
+@procpool.task()
+def echo(value: Any) -> Any:
+    return value
+
+
+@procpool.task(codecs=("raw",))
+def echo_bytes(data: bytes) -> bytes:
+    return data
+
+
+@procpool.task()
+def add(numbers: dict[str, int]) -> int:
+    return numbers["a"] + numbers["b"]
+
+
+@procpool.task(codecs=("cbor",))
+def length(data: bytes) -> int:
+    return len(data)
+
+
+@procpool.task(codecs=("cbor",))
+def make_bytes(n: int) -> bytes:
+    return (bytes(range(251)) * (n // 251 + 1))[:n]
+
+
+@procpool.task()
+def unencodable() -> Any:
+    return echo
+
+
+# Failures
+
+
+@procpool.task(errors={"known": Known})
+def fail(how: dict[str, Any]) -> None:
+    error = Known(how["message"]) if how.get("code") == "known" else ValueError(how["message"])
+    if notes := how.get("notes"):
+        setattr(error, "__notes__", notes)  # what add_note does, which Python 3.10 lacks
+    if cause := how.get("cause"):
+        raise error from ValueError(cause)
+    raise error
+
+
+@procpool.task()
+def panic(text: str) -> None:
+    raise AssertionError(text)
+
+
+@procpool.task()
+def end_thread() -> None:
+    sys.exit("the thread was ended")
+
+
+# Deaths
+
+
+@procpool.task(name="exit")
+def exit_now(status: int) -> None:
+    os._exit(status)
+
+
+@procpool.task()
+def die(number: int) -> None:
+    os.kill(os.getpid(), number)
+    while True:
+        signal.pause()
+
+
+# Waiting
+
+
+@procpool.task()
+def hold(how: dict[str, Any]) -> str:
+    return holding(how["mark"], how.get("until"))
+
+
+@procpool.task()
+def hold_out(how: dict[str, Any]) -> None:
+    note(how["mark"], "started")
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(3600)
+
+
+@procpool.task()
+def spin(how: dict[str, Any]) -> str:
+    mark, until = how["mark"], how["until"]
+    try:
+        note(mark, "started")
+        look = 0.0
+        while True:
+            if time.monotonic() >= look:
+                if os.path.exists(until):
+                    break
+                look = time.monotonic() + 0.005
+    except procpool.Cancelled:
+        note(mark, "cancelled")
+        raise
+    note(mark, "released")
+    return "released"
+
+
+# Effects
+
+
+@procpool.task(name="note")
+def note_line(what: dict[str, Any]) -> None:
+    note(what["path"], what["line"])
+    if (status := what.get("exit")) is not None:
+        os._exit(status)
+
+
+@procpool.task()
+def pid() -> int:
+    return os.getpid()
+
+
+@procpool.task()
+def environment() -> dict[str, str]:
+    ran = subprocess.run(["env", "-0"], stdout=subprocess.PIPE, check=True)
+    texts = ran.stdout.decode(errors="replace").split("\0")
+    return dict(text.split("=", 1) for text in texts if "=" in text)
+
+
+@procpool.task()
+def read_stdin() -> int:
+    total = 0
+    while data := os.read(0, 65536):
+        total += len(data)
+    return total
+
+
+@procpool.task(codecs=("cbor",))
+def write(what: dict[str, Any]) -> None:
+    stream = sys.stdout if what["to"] == "stdout" else sys.stderr
+    times = what.get("times")
+    for _ in range(1 if times is None else times):
+        stream.buffer.write(what["data"])
+    stream.flush()
+
+
+@procpool.task()
+def child() -> int:
+    return subprocess.Popen(["sleep", "1000"]).pid
+
+
+# Streams
+
+
+@procpool.stream()
+def count(how: dict[str, Any]) -> Iterator[int]:
+    n, until, mark = how["n"], how.get("until"), how.get("mark")
+    try:
+        value = 0
+        while n < 0 or value < n:
+            yield value
+            if value == 0 and until is not None:
+                await_file(until)
+            value += 1
+        if (status := how.get("exit")) is not None:
+            os._exit(status)
+        if (message := how.get("fail")) is not None:
+            raise ValueError(message)
+    finally:
+        if mark is not None:
+            note(mark, "ended")
+
+
+@procpool.stream(codecs=("cbor",))
+def chunks(how: dict[str, int]) -> Iterator[bytes]:
+    for _ in range(how["n"]):
+        yield make_bytes(how["size"])
+
+
+# Sessions
+
+
+@procpool.session()
+def echo_session(_: None, values: Iterator[Any]) -> Iterator[Any]:
+    yield from values
+
+
+@procpool.session()
+def sum_session(start: int, values: Iterator[int]) -> Iterator[int]:
+    yield start + sum(values)
+
+
+@procpool.session()
+def take_session(how: dict[str, Any], values: Iterator[Any]) -> Iterator[Any]:
+    for _ in range(how["n"]):
+        yield next(values)
+    if (message := how.get("fail")) is not None:
+        raise ValueError(message)
+
+
+@procpool.session()
+def deaf_session(how: dict[str, Any], _: Iterator[Any]) -> Iterator[Any]:
+    holding(how["mark"], how.get("until"))
+    yield from ()
+
+
+# What a call knows and says
+
+
+@procpool.task()
+def context() -> dict[str, Any]:
+    call = procpool.context()
+    return {
+        "seconds_left": None if call.deadline is None else call.deadline - time.monotonic(),
+        "attempt": call.attempt,
+        "metadata": dict(call.metadata),
+    }
+
+
+@procpool.task()
+def progress(reports: list[dict[str, Any]]) -> None:
+    call = procpool.context()
+    for report in reports:
+        call.report(report["done"], report["total"], report["message"])
+
+
+@procpool.task()
+def log(lines: list[dict[str, Any]]) -> None:
+    logger = procpool.context().logger
+    for line in lines:
+        level = {"debug": 10, "info": 20, "warn": 30, "error": 40}[line["level"]]
+        logger.log(level, line["message"], extra=line.get("fields") or {})
+
+
+@procpool.task()
+def call(what: dict[str, Any]) -> dict[str, Any]:
+    here = procpool.context()
+    try:
+        if what.get("leave"):
+            here.submit(what["name"], what["argument"])
+            return {"value": None}
+        return {"value": here.call(what["name"], what["argument"])}
+    except Exception as error:
+        return {"error": str(error)}
+
+
+if __name__ == "__main__":
+    procpool.serve()
