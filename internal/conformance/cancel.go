@@ -38,7 +38,7 @@ func cancelled(name string) func(*trial) {
 		pid := p.pid()
 		mark := t.path("mark")
 		f := submit[string](p, name, args{"mark": mark, "until": t.path("never")})
-		t.awaitLine(mark, "started", name+" was called")
+		t.awaitStarted(mark, name+" was called")
 		f.Cancel()
 		done := name + " was called and given up"
 		p.errorIs(done, failure(p, done, f), context.Canceled)
@@ -79,7 +79,7 @@ func timeoutEnds(t *trial) {
 	pid := p.pid()
 	mark := t.path("mark")
 	const done = "hold was called with a limit of 250ms for its run time"
-	errorAs[*procpool.TimeoutError](p, done, fail(p, "hold", args{"mark": mark}, procpool.Timeout(250*time.Millisecond)))
+	_ = errorAs[*procpool.TimeoutError](p, done, fail(p, "hold", args{"mark": mark}, procpool.Timeout(250*time.Millisecond)))
 	p.stopped(mark, done)
 	p.sameWorker(pid, done)
 }
@@ -93,7 +93,7 @@ func clockIsTheHosts(t *trial) {
 	held := w.task("hold", args{"mark": mark, "until": until}, short)
 	w.send(quick, held)
 	expect(t, done+" and add was called", decode[int](t, done, w.answer(done+" and add was called", quick)), 42)
-	t.awaitLine(mark, "started", done+" and hold was called")
+	t.awaitStarted(mark, done+" and hold was called")
 	w.settle()
 	t.create(until)
 	expect(t, done+" and hold was called", decode[string](t, done, w.answer(done+" and hold was called", held)), "released")
@@ -118,7 +118,7 @@ func deafIsKilled(t *trial) {
 	pid := p.pid()
 	mark := t.path("mark")
 	f := submit[any](p, "hold_out", args{"mark": mark})
-	t.awaitLine(mark, "started", "hold_out was called")
+	t.awaitStarted(mark, "hold_out was called")
 	f.Cancel()
 	const done = "hold_out, which ignores that, was given up"
 	p.errorIs(done, failure(p, done, f), context.Canceled)
@@ -135,7 +135,7 @@ func cancelledOutcome(t *trial) {
 	mark := t.path("mark")
 	held := w.task("hold", args{"mark": mark})
 	w.send(held)
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	t.must(w.Cancel(0, held.GetSeq()))
 	t.must(w.Cancel(0, held.GetSeq()))
 	const done = "A Cancel came, twice, for hold, which ran"
@@ -152,7 +152,7 @@ func cancelQueued(t *trial) {
 	held := w.task("hold", args{"mark": mark, "until": until})
 	first, second := w.task("note", args{"path": notes, "line": "first"}), w.task("note", args{"path": notes, "line": "second"})
 	w.send(held, first, second)
-	t.awaitLine(mark, "started", "hold was called, and note twice behind it")
+	t.awaitStarted(mark, "hold was called, and note twice behind it")
 	t.must(w.Cancel(0, first.GetSeq()))
 	const done = "A Cancel came for the first of two calls of note that waited behind hold"
 	w.settle()
@@ -234,7 +234,7 @@ func cancelNeighbour(t *trial) {
 	}
 	w.send(held...)
 	for _, mark := range marks {
-		t.awaitLine(mark, "started", "hold was called on two lanes, with the same number")
+		t.awaitStarted(mark, "hold was called on two lanes, with the same number")
 	}
 	t.must(w.Cancel(1, 7))
 	const done = "hold was called on two lanes, with the same number, and a Cancel sent for the one on lane 1"

@@ -78,7 +78,7 @@ func killedFromOutside(t *trial) {
 	}
 	mark := t.path("mark")
 	f := submit[string](p, "hold", args{"mark": mark})
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	t.kill(f.Info().PID)
 	e := errorAs[*procpool.CrashError](p, "The worker was killed while it ran hold", failure(p, "The worker was killed while it ran hold", f))
 	expect(t, "The worker was killed while it ran hold: the signal", e.Signal, "SIGKILL")
@@ -246,7 +246,7 @@ func recorderKept(t *trial) {
 	mark, until := t.path("mark"), t.path("until")
 	held := w.task("hold", args{"mark": mark, "until": until})
 	w.send(held)
-	t.awaitLine(mark, "started", done)
+	t.awaitStarted(mark, done)
 	lane := w.Lane(0)
 	expect(t, done+": what the page says was started", lane.Started, held.GetSeq())
 	expect(t, done+": what the page says was finished", lane.Finished, held.GetSeq()-1)

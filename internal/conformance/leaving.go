@@ -59,7 +59,7 @@ func leavesEarly(t *trial) {
 func (w *raw) holding(name string) {
 	mark := w.t.path("mark")
 	w.send(w.task(name, args{"mark": mark, "until": w.t.path("never")}))
-	w.t.awaitLine(mark, "started", name+" was called")
+	w.t.awaitStarted(mark, name+" was called")
 }
 
 func leavesBusy(name string) func(*trial) {
@@ -114,7 +114,7 @@ func interrupted(t *trial) {
 	p.sameWorker(pid, "The idle worker got SIGINT")
 	mark, until := t.path("mark"), t.path("until")
 	f := submit[string](p, "hold", args{"mark": mark, "until": until})
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	t.signal(pid, os.Interrupt)
 	t.signal(pid, os.Interrupt)
 	const done = "The worker got SIGINT twice while it ran hold"
@@ -151,7 +151,7 @@ func nothingLeft(t *trial) {
 	mark := t.path("mark")
 	pids := []int{p.pid(), call[int](p, "child", nil)}
 	f := submit[string](p, "hold", args{"mark": mark})
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	pids = append(pids, f.Info().PID)
 	t.must(p.Close())
 	const done = "A pool of two workers was closed, of which one ran hold, and one had started another process"

@@ -94,7 +94,7 @@ func lanesAreIndependent(t *trial) {
 	mark, until := t.path("mark"), t.path("until")
 	held := w.task("hold", args{"mark": mark, "until": until})
 	w.send(held)
-	t.awaitLine(mark, "started", "hold was called on lane 0")
+	t.awaitStarted(mark, "hold was called on lane 0")
 	var tasks []*workerv1.Task
 	for i := range 50 {
 		for lane := uint32(1); lane < lanes; lane++ {
@@ -117,7 +117,7 @@ func readsOn(t *trial) {
 	mark, until := t.path("mark"), t.path("until")
 	held := w.task("hold", args{"mark": mark, "until": until})
 	w.send(held)
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	const n = 64
 	const done = "hold runs, and 64 calls with a MiB each came behind it"
 	sent := make(chan struct{})
@@ -185,7 +185,7 @@ func runTime(t *trial) {
 	began := time.Now()
 	held := w.task("hold", args{"mark": mark, "until": until})
 	w.send(held)
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	running := time.Now()
 	w.settle()
 	t.create(until)

@@ -209,7 +209,7 @@ func nestedNotOffered(t *trial) {
 
 func nestedFailures(t *trial) {
 	w := t.raw()
-	for kind := workerv1.FailureKind(0); kind < 20; kind++ {
+	for kind := range workerv1.FailureKind(20) {
 		task, made := w.parent("call", adding())
 		f := &workerv1.Failure{Kind: kind, Task: "add", Type: "T", Message: "the reason", Language: "go", Codec: "cbor", Op: "decode the argument", Stack: "stack"}
 		switch kind {

@@ -81,7 +81,7 @@ func (w *raw) holdingPack(n int) (task *workerv1.Task, marks []string, until str
 	items[0] = args{"mark": marks[0], "until": until}
 	task = w.pack("hold", items)
 	w.send(task)
-	t.awaitLine(marks[0], "started", fmt.Sprintf("A pack of %d calls of hold came", n))
+	t.awaitStarted(marks[0], fmt.Sprintf("A pack of %d calls of hold came", n))
 	return task, marks, until
 }
 

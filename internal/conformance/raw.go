@@ -34,7 +34,7 @@ func (t *trial) raw(change ...func(*rawhost.Options)) *raw {
 // rawOptions are the options of a raw host and where the output goes.
 func (t *trial) rawOptions(change ...func(*rawhost.Options)) (rawhost.Options, *transcript) {
 	o, out := t.kit.options(), new(transcript)
-	o.Output = func(_ proc.Stream, line []byte) { _, _ = out.Write(append(line[:len(line):len(line)], '\n')) }
+	o.Output = func(_ proc.Stream, line []byte) { _, _ = out.Write(append(slices.Clip(line), '\n')) }
 	for _, f := range change {
 		f(&o)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/procpool/procpool/executor"
@@ -78,8 +79,10 @@ func progressNotOffered(t *trial) {
 // logged is what log is called with.
 func logged() []any {
 	return []any{
-		args{"level": "debug", "message": "one"}, args{"level": "info", "message": "two", "fields": args{"celsius": "71", "žluť": ""}},
-		args{"level": "warn", "message": "three\nlines"}, args{"level": "error", "message": ""},
+		args{"level": "debug", "message": "one"},
+		args{"level": "info", "message": "two", "fields": args{"celsius": "71", "žluť": ""}},
+		args{"level": "warn", "message": "three\nlines"},
+		args{"level": "error", "message": ""},
 	}
 }
 
@@ -95,13 +98,15 @@ func (r *recorder) Enabled(_ context.Context, l slog.Level) bool { return l >= r
 
 // Handle keeps a line, with those of its fields that log was called with.
 func (r *recorder) Handle(_ context.Context, record slog.Record) error {
-	line := fmt.Sprintf("%v %q", record.Level, record.Message)
+	var fields []string
 	record.Attrs(func(a slog.Attr) bool {
 		if a.Key == "celsius" || a.Key == "žluť" {
-			line += fmt.Sprintf(" %s=%q", a.Key, a.Value.String())
+			fields = append(fields, fmt.Sprintf(" %s=%q", a.Key, a.Value.String()))
 		}
 		return true
 	})
+	slices.Sort(fields) // they have no order
+	line := fmt.Sprintf("%v %q%s", record.Level, record.Message, strings.Join(fields, ""))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lines = append(r.lines, line)

@@ -51,8 +51,8 @@ func (c Config) withDefaults() Config {
 
 // Run runs those of the cases that cfg chooses, one after the other, and reports
 // each as it ends, on the calling goroutine. A case that fails is no error. The
-// error says that the kit can't do its work: no command, a system without Unix
-// sockets, an Init that is missing, the end of ctx. Nothing that it has started is
+// error says that the kit can't do its work: no command, or one that can't be run, a
+// system without Unix sockets, an Init that is missing, the end of ctx. Nothing that it has started is
 // left when it returns.
 func Run(ctx context.Context, cfg Config, cases []Case, report func(Result)) error {
 	switch {
@@ -66,6 +66,9 @@ func Run(ctx context.Context, cfg Config, cases []Case, report func(Result)) err
 	k := &kit{cfg: cfg.withDefaults(), spawner: proc.NewSpawner()}
 	defer k.spawner.Close()
 	k.probe(ctx)
+	if e, ok := errors.AsType[*proc.StartError](k.helloErr); ok {
+		return fmt.Errorf("conformance: %w", e)
+	}
 	for _, c := range cases {
 		if cfg.Only != nil && !cfg.Only.MatchString(c.ID()) {
 			continue

@@ -165,7 +165,10 @@ func sessionEndsEarly(t *trial) {
 	p := t.pool()
 	pid := p.pid()
 	for _, message := range []string{"", "enough of that"} {
-		arg := args{"n": 3, "fail": message}
+		arg := args{"n": 3}
+		if message != "" {
+			arg["fail"] = message
+		}
 		done := fmt.Sprintf("take_session was opened with %s and sent values without end", brief(arg))
 		c := converse[int](p, "take_session", arg)
 		sent := make(chan error, 1)
@@ -198,7 +201,7 @@ func sessionDeaf(t *trial) {
 	pid := p.pid()
 	mark := t.path("mark")
 	c := converse[any](p, "deaf_session", args{"mark": mark})
-	t.awaitLine(mark, "started", "deaf_session was opened")
+	t.awaitStarted(mark, "deaf_session was opened")
 	const done = "deaf_session, which takes nothing, was opened and sent values of 64 KiB"
 	const most = 64 * mebibyte
 	value := patterned(64 << 10)
@@ -236,15 +239,15 @@ func sessionBadValue(t *trial) {
 
 	const malformed = "sum_session was opened and sent what is no CBOR"
 	t.use("sum_session")
-	raw := procpool.RemoteSession[encoded, encoded, encoded]("sum_session", procpool.WithCodec(verbatim("cbor"))).
+	talk := procpool.RemoteSession[encoded, encoded, encoded]("sum_session", procpool.WithCodec(verbatim("cbor"))).
 		Open(t.ctx, p, encoded("\x00"), procpool.Shared())
-	defer raw.Close()
-	t.must(raw.Send(t.ctx, encoded("\xff\xff")))
-	raw.CloseSend()
+	defer talk.Close()
+	t.must(talk.Send(t.ctx, encoded("\xff\xff")))
+	talk.CloseSend()
 	for err = nil; err == nil; { // it may send a sum before
-		_, err = raw.Recv(t.ctx)
+		_, err = talk.Recv(t.ctx)
 	}
-	errorAs[*procpool.CodecError](p, malformed, err)
+	_ = errorAs[*procpool.CodecError](p, malformed, err)
 	p.sameWorker(pid, malformed)
 }
 

@@ -116,7 +116,7 @@ func stoppedIsFound(t *trial) {
 	pid := p.pid()
 	mark := t.path("mark")
 	f := submit[string](p, "hold", args{"mark": mark})
-	t.awaitLine(mark, "started", "hold was called")
+	t.awaitStarted(mark, "hold was called")
 	t.signal(pid, syscall.Signal(stopSignal))
 	done := fmt.Sprintf("HungAfter is %v, and the worker got SIGSTOP while it ran hold", hungAfter)
 	expect(t, done+": the crash's Hung", errorAs[*procpool.CrashError](p, done, failure(p, done, f)).Hung, true)

@@ -87,7 +87,7 @@ func byHand(t *trial) {
 		Output: func(_ proc.Stream, line []byte) {
 			mu.Lock()
 			defer mu.Unlock()
-			printed.Write(append(line[:len(line):len(line)], '\n'))
+			printed.Write(append(slices.Clip(line), '\n'))
 		},
 	})
 	t.must(err)

@@ -282,8 +282,11 @@ func streamCreditForNobody(t *trial) {
 	w.send(ended)
 	w.answer("count was called", ended)
 	t.must(w.Send(&workerv1.WorkRequest{Credits: []*workerv1.Credit{
-		{Seq: ended.GetSeq(), Values: 5, Bytes: 5}, {Seq: 1 << 40, Values: 5, Bytes: 5}, {Seq: 1, Lane: 1 << 20, Values: 5, Bytes: 5},
-		{HostCall: 77, Values: 5, Bytes: 5}, {Seq: ended.GetSeq()},
+		{Seq: ended.GetSeq(), Values: 5, Bytes: 5},
+		{Seq: 1 << 40, Values: 5, Bytes: 5},
+		{Seq: 1, Lane: 1 << 20, Values: 5, Bytes: 5},
+		{HostCall: 77, Values: 5, Bytes: 5},
+		{Seq: ended.GetSeq()},
 	}}))
 	next := w.task("count", args{"n": 4}, begins(2, mebibyte))
 	w.send(next)

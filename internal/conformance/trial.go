@@ -119,10 +119,10 @@ func (t *trial) lines(path string) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
-// awaitLine waits until a function has noted a line.
-func (t *trial) awaitLine(path, line, when string) {
-	if !t.eventually(func() bool { return slices.Contains(t.lines(path), line) }) {
-		t.failf("%s: expected that the function notes %q, it has noted %q", when, line, t.lines(path))
+// awaitStarted waits until a function has noted in a file that it has started.
+func (t *trial) awaitStarted(path, when string) {
+	if !t.eventually(func() bool { return slices.Contains(t.lines(path), "started") }) {
+		t.failf("%s: expected that it notes \"started\", it has noted %q", when, t.lines(path))
 	}
 }
 

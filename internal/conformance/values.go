@@ -89,7 +89,9 @@ func texts() []any {
 	}
 	return []any{
 		"", "a", "\x00", "tab\tand\nnewline", "žluťoučký kůň, 日本語, 🙂", "e\u0301", strings.Repeat("long ", 50_000),
-		[]byte{}, []byte{0}, every, []byte("\xff\xfe no text"), []byte("text, but bytes"),
+		[]byte{},
+		[]byte{0},
+		every, []byte("\xff\xfe no text"), []byte("text, but bytes"),
 	}
 }
 
@@ -105,8 +107,12 @@ func containers() []any {
 		list = append(list, int64(i))
 	}
 	return []any{
-		nil, true, false, []any{}, map[string]any{}, []any{nil, true, int64(1), 1.0, "one", []byte("one")},
-		map[string]any{"": nil, "žluť": []any{}, "nested": map[string]any{"a": map[string]any{}}}, deep, list, many,
+		nil, true, false,
+		[]any{},
+		map[string]any{},
+		[]any{nil, true, int64(1), 1.0, "one", []byte("one")},
+		map[string]any{"": nil, "žluť": []any{}, "nested": map[string]any{"a": map[string]any{}}},
+		deep, list, many,
 	}
 }
 
@@ -142,7 +148,7 @@ func textOfBytes(t *trial) {
 	f := submit[any](p, "echo", text)
 	switch got, err := f.Result(t.ctx); {
 	case err != nil:
-		errorAs[*procpool.CodecError](p, fmt.Sprintf("echo was called with the text %q, which is not UTF-8", text), err)
+		_ = errorAs[*procpool.CodecError](p, fmt.Sprintf("echo was called with the text %q, which is not UTF-8", text), err)
 	case got != text:
 		t.failf("echo was called with the text %q, which is not UTF-8: expected the same or a codec's failure, got %s", text, brief(got))
 	}
@@ -153,8 +159,11 @@ func echoesJSON(t *trial) {
 	p := t.pool()
 	pid := p.pid()
 	for _, v := range []any{
-		nil, true, false, 0.0, -1.0, 1.5, 1e21, float64(1<<53 - 1), "", "quote \" and \\ and / and \u2028", "\x00\x01", "日本語 🙂", []any{}, map[string]any{},
-		[]any{nil, 1.0, "x", []any{false}}, map[string]any{"": map[string]any{"ž": []any{1.0}}},
+		nil, true, false, 0.0, -1.0, 1.5, 1e21, float64(1<<53 - 1), "", "quote \" and \\ and / and \u2028", "\x00\x01", "日本語 🙂",
+		[]any{},
+		map[string]any{},
+		[]any{nil, 1.0, "x", []any{false}},
+		map[string]any{"": map[string]any{"ž": []any{1.0}}},
 	} {
 		if got := call[any](p, "echo", v, procpool.WithCodec(procpool.JSON)); !alike(got, v) {
 			t.failf("echo was called with %s in JSON: expected the same, got %s", brief(v), brief(got))
@@ -279,7 +288,7 @@ func unknownCodec(t *trial) {
 	pid := p.pid()
 	const done = "add was called with the codec \"xyzzy\""
 	f := procpool.Remote[encoded, encoded]("add", procpool.WithCodec(verbatim("xyzzy"))).Submit(t.ctx, p, encoded("plugh"))
-	errorAs[*procpool.CodecError](p, done, failure(p, done, f))
+	_ = errorAs[*procpool.CodecError](p, done, failure(p, done, f))
 	p.sameWorker(pid, done)
 }
 

@@ -59,7 +59,7 @@ func fenceInQueue(t *trial) {
 	held := w.task("hold", args{"mark": mark, "until": until})
 	tasks := w.noting(notes, 6)
 	w.send(append([]*workerv1.Task{held}, tasks...)...)
-	t.awaitLine(mark, "started", "hold was called, and note six times behind it")
+	t.awaitStarted(mark, "hold was called, and note six times behind it")
 	started := w.Fence(0, tasks[1].GetSeq())
 	const done = "hold ran, six calls of note waited behind it, and the fence was set behind the second"
 	expect(t, done+": what the page says was started", started, held.GetSeq())
@@ -103,7 +103,7 @@ func fenceOfTheStuck(t *trial) {
 	mark, notes := t.path("mark"), t.path("notes")
 	held := w.task("hold", args{"mark": mark})
 	w.send(append([]*workerv1.Task{held}, w.noting(notes, 3)...)...)
-	t.awaitLine(mark, "started", "hold was called, and note three times behind it")
+	t.awaitStarted(mark, "hold was called, and note three times behind it")
 	started := w.Fence(0, held.GetSeq())
 	t.kill(w.PID())
 	const done = "hold ran, three calls of note waited behind it and were taken back, and the worker was killed"

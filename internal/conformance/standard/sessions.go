@@ -9,8 +9,8 @@ import (
 )
 
 type taking struct {
-	N    int    `cbor:"n" json:"n"`
-	Fail string `cbor:"fail" json:"fail"`
+	N    int     `cbor:"n" json:"n"`
+	Fail *string `cbor:"fail" json:"fail"`
 }
 
 // sessions lists the sessions.
@@ -53,8 +53,8 @@ func take(_ context.Context, t taking, recv iter.Seq[any], send func(any) error)
 			}
 		}
 	}
-	if t.Fail != "" {
-		return errors.New(t.Fail)
+	if t.Fail != nil {
+		return errors.New(*t.Fail)
 	}
 	return nil
 }

@@ -9,11 +9,11 @@ import (
 )
 
 type counting struct {
-	N     int    `cbor:"n" json:"n"`
-	Until string `cbor:"until" json:"until"`
-	Fail  string `cbor:"fail" json:"fail"`
-	Exit  *int   `cbor:"exit" json:"exit"`
-	Mark  string `cbor:"mark" json:"mark"`
+	N     int     `cbor:"n" json:"n"`
+	Until string  `cbor:"until" json:"until"`
+	Fail  *string `cbor:"fail" json:"fail"`
+	Exit  *int    `cbor:"exit" json:"exit"`
+	Mark  string  `cbor:"mark" json:"mark"`
 }
 
 type pieces struct {
@@ -53,8 +53,8 @@ func count(ctx context.Context, c counting, emit func(int) error) (err error) {
 	switch {
 	case c.Exit != nil:
 		os.Exit(*c.Exit)
-	case c.Fail != "":
-		return errors.New(c.Fail)
+	case c.Fail != nil:
+		return errors.New(*c.Fail)
 	}
 	return nil
 }

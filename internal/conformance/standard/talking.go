@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -110,17 +111,16 @@ func callStream(ctx context.Context, r request) ([]any, error) {
 func callSession(ctx context.Context, r request) ([]any, error) {
 	talk := procpool.RemoteSession[any, any, any](r.Name).Open(ctx, procpool.ExecutorFrom(ctx), r.Argument)
 	defer talk.Close()
-	sent := make(chan error, 1)
-	go func() {
+	var sending sync.WaitGroup
+	sending.Go(func() {
 		defer talk.CloseSend()
 		for _, v := range r.Send {
-			if err := talk.Send(ctx, v); err != nil {
-				sent <- err
-				return
+			if talk.Send(ctx, v) != nil {
+				return // the session has ended, how is for the other side to tell
 			}
 		}
-		sent <- nil
-	}()
+	})
+	defer sending.Wait()
 	values := []any{}
 	for v, err := range talk.All(ctx) {
 		if err != nil {
@@ -128,7 +128,5 @@ func callSession(ctx context.Context, r request) ([]any, error) {
 		}
 		values = append(values, v)
 	}
-	// A session that ended before it had taken all has not failed for that.
-	<-sent
 	return values, nil
 }

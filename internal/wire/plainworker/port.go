@@ -19,7 +19,6 @@ type port struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
-	over    bool
 
 	values, bytes int64    // the credit that is left
 	kept          []byte   // of KeepsFirst

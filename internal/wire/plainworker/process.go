@@ -117,7 +117,7 @@ func (l *oneGuest) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if l.server.fault != TwoGuests {
-		_ = l.Listener.Close() // which also removes the socket's file
+		_ = l.Close() // which also removes the socket's file
 	}
 	l.server.kernel.conn(conn)
 	return &watched{Conn: conn, server: l.server}, nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (h logs) Handle(_ context.Context, record slog.Record) error {
 
 // WithAttrs keeps the fields.
 func (h logs) WithAttrs(fields []slog.Attr) slog.Handler {
-	h.fields = append(h.fields[:len(h.fields):len(h.fields)], fields...)
+	h.fields = append(slices.Clip(h.fields), fields...)
 	return h
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,12 +93,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 func (s *server) offered(capability string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.hello.GetCapabilities() {
-		if c == capability {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.hello.GetCapabilities(), capability)
 }
 
 // Work takes what the host sends until it ends.
@@ -127,8 +123,7 @@ func (s *server) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, work
 			return err
 		}
 		if s.fault == ReadsLate {
-			s.calling.Lock() // until no call runs
-			s.calling.Unlock()
+			s.idle()
 		}
 		if err := s.take(r); err != nil {
 			return err
@@ -219,6 +214,12 @@ func (s *server) port(lane uint32, seq uint64) *port {
 	return l.port
 }
 
+// idle waits until no call runs.
+func (s *server) idle() {
+	s.calling.Lock()
+	defer s.calling.Unlock()
+}
+
 // Control takes what must not wait.
 func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest, workerv1.ControlResponse]) error {
 	for {
@@ -234,8 +235,7 @@ func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest
 			continue
 		}
 		if s.fault == LazyPong {
-			s.calling.Lock() // until no call runs
-			s.calling.Unlock()
+			s.idle()
 		}
 		if err := stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Pong{Pong: &workerv1.Pong{Id: ping.GetId()}}}); err != nil {
 			return err
