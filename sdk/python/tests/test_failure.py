@@ -200,16 +200,6 @@ def test_groups_show_what_is_in_them() -> None:
     assert "KeyError: 'two'" in failure.stack
 
 
-def test_failures_of_the_machinery() -> None:
-    failure = _failure.too_large(TASK, "the result", 11, 10)
-    assert failure.kind == pb.FAILURE_KIND_TOO_LARGE
-    assert (
-        "the result of task 'find' has 11 bytes, more than the 10 of MaxPayload" in failure.message
-    )
-    failure = _failure.unknown_task("find", "procpool: no")
-    assert (failure.kind, failure.task) == (pb.FAILURE_KIND_UNKNOWN_TASK, "find")
-
-
 def test_a_task_error_comes_back() -> None:
     def f() -> None:
         error = NotFound("b.txt")
