@@ -75,6 +75,13 @@ def test_types_have_their_modules() -> None:
     assert failure_of(lambda: __import__("json").loads("{")).type == "json.decoder.JSONDecodeError"
 
 
+def test_the_packages_own_errors_have_their_public_names() -> None:
+    assert failure_of(raising(procpool.CrashError("died"))).type == "procpool.CrashError"
+    cancelled = failure_of(raising(procpool.Cancelled()))
+    assert cancelled.type == "procpool.Cancelled"
+    assert "\nprocpool.Cancelled" in cancelled.stack
+
+
 def test_sentinels() -> None:
     assert failure_of(raising(NotFound())).code == "not_found"
     assert failure_of(raising(Missing())).code == "missing"
