@@ -1,8 +1,64 @@
-"""The worker side of procpool: Python functions as typed calls to a Go program."""
+"""The worker side of procpool: Python functions as typed calls to a Go program.
 
+A worker is a program that decorates some functions and calls ``serve()``:
+
+    import procpool
+
+    @procpool.task()
+    def square(n: int) -> int:
+        return n * n
+
+    procpool.serve()
+"""
+
+from ._context import Context, context
+from ._errors import (
+    CancelledError,
+    ClosedError,
+    CodecError,
+    CrashError,
+    DeadlineError,
+    Error,
+    NestingLimitError,
+    PanicError,
+    QueueFullError,
+    StartError,
+    TaskError,
+    TimeoutError,
+    TooLargeError,
+    UnknownTaskError,
+)
+from ._future import Future
+from ._logging import LogHandler
 from ._runtime import Cancelled
 from ._serve import serve
 from ._task import finalizer, initializer, session, stream, task
 
-__all__ = ["Cancelled", "finalizer", "initializer", "serve", "session", "stream", "task"]
+__all__ = [
+    "Cancelled",
+    "CancelledError",
+    "ClosedError",
+    "CodecError",
+    "Context",
+    "CrashError",
+    "DeadlineError",
+    "Error",
+    "Future",
+    "LogHandler",
+    "NestingLimitError",
+    "PanicError",
+    "QueueFullError",
+    "StartError",
+    "TaskError",
+    "TimeoutError",
+    "TooLargeError",
+    "UnknownTaskError",
+    "context",
+    "finalizer",
+    "initializer",
+    "serve",
+    "session",
+    "stream",
+    "task",
+]
 __version__ = "0.1.0"

@@ -5,68 +5,147 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import _codec, _hints
+from . import _codec, _shape
+from ._failure import CodecFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from ._runtime import Payload
+    from ._shape import Shape
+
+    Errors = Mapping[str, type[BaseException] | tuple[type[BaseException], ...]]
 
 F = TypeVar("F", bound="Callable[..., Any]")
-_ATTRIBUTE = "__procpool_task__"
-
 FUNCTION, STREAM, SESSION = "function", "stream", "session"
+_ATTRIBUTE = "__procpool_task__"
+_CODECS = ("cbor", "json")
 
 
 class Task:
-    """A function that workers serve under a name. Made by the decorators."""
+    """A function that workers serve under a name. The decorators make it.
+
+    What depends on type hints is read when it is first asked for: a hint may name what
+    is defined further down in its module. It raises TypeError if a hint can't be.
+    """
+
+    # Set by _read_hints.
+    input: str
+    output: str
+    receives: str
+    input_shape: Shape
+    output_shape: Shape
+    function: Callable[..., Any]
+    codecs: tuple[str, ...]
+    _receives_shape: Shape
 
     def __init__(
         self,
         kind: str,
         name: str,
         function: Callable[..., Any],
-        codecs: Sequence[str],
-        errors: Mapping[str, type[BaseException]],
+        codecs: Iterable[str] = _CODECS,
+        errors: Errors | None = None,
     ) -> None:
-        self.name = name
-        self.kind = kind
-        self.original = function
-        #: Runs a call: takes the argument, and for a session the received values as well.
-        self.function = function
-        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
-            function
-        )
-        self.codecs = tuple(codecs)
-        self.errors = dict(errors)
+        if not name or any(c.isspace() or not c.isprintable() for c in name):
+            raise ValueError(
+                f"procpool: {name!r} is no name for a task: it holds no space or control "
+                'character and is not empty; give one, as in @procpool.task("square")'
+            )
+        self.kind, self.name = kind, name
+        self.is_async = _is_async(function)
         self.doc = inspect.getdoc(function) or ""
-        signature = _hints.signature(function, kind)
-        if not signature.takes_argument:
-            self.function = lambda _argument: function()
-        self._input, self._output, self._receives = (
-            signature.input,
-            signature.output,
-            signature.receives,
-        )
-        self.input = self._input.text
-        self.output = self._output.text
-        self.receives = self._receives.text if self._receives else ""
+        self.errors = dict(errors or {})
+        self.origin = (function.__code__.co_filename, function.__code__.co_firstlineno)
+        self._original = function
+        self._wanted_codecs = tuple(codecs)
+        self._value_op = "encode the result" if kind == FUNCTION else "encode a value"
+        _check(self, function)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "input_shape" in vars(self):
+            raise AttributeError(name)
+        self._read_hints()
+        return getattr(self, name)
+
+    def _read_hints(self) -> None:
+        function = self._original
+        signature = _shape.signature(function, self.kind)
+        shapes = [signature.input, signature.output]
+        if signature.receives is not None:
+            self._receives_shape = signature.receives
+            shapes.append(signature.receives)
+        self.output_shape = signature.output
+        self.input, self.output = signature.input.text, signature.output.text
+        self.receives = signature.receives.text if signature.receives else ""
+        self.codecs = self._wanted_codecs
+        if "raw" not in self.codecs and all(shape.from_buffer for shape in shapes):
+            self.codecs += ("raw",)
+        self.takes_argument = signature.takes_argument
+        #: Runs a call: takes the argument, and for a session the received values as well.
+        self.function = function if self.takes_argument else lambda _: function()
+        self.input_shape = signature.input
 
     def decode(self, codec: str, data: bytes | memoryview) -> Any:
-        """Decode an argument; raises CodecFailure. May keep a view of data."""
-        return _codec.decode(codec, data, self._input, "decode the argument")
+        """Decode an argument; raises CodecFailure. The value may be a view of data."""
+        if not self.takes_argument:
+            return None
+        if codec not in self.codecs:
+            raise self._unknown(codec, "decode the argument")
+        return _codec.decode(codec, data, self.input_shape, "decode the argument")
 
     def decode_received(self, codec: str, data: bytes | memoryview) -> Any:
         """Decode a value that a session receives; raises CodecFailure."""
-        assert self._receives is not None
-        return _codec.decode(codec, data, self._receives, "decode a value")
+        if codec not in self.codecs:
+            raise self._unknown(codec, "decode a received value")
+        return _codec.decode(codec, data, self._receives_shape, "decode a received value")
 
     def encode(self, codec: str, value: Any) -> Payload:
-        """Encode a result, or a value of a stream; raises CodecFailure."""
-        return _codec.encode(codec, value, self._output, "encode the result")
+        """Encode a result, or a value that is sent; raises CodecFailure."""
+        if codec not in self.codecs:
+            raise self._unknown(codec, self._value_op)
+        return _codec.encode(codec, value, self.output_shape, self._value_op)
+
+    def _unknown(self, codec: str, op: str) -> CodecFailure:
+        known = ", ".join(self.codecs)
+        return CodecFailure(op, codec, f"the task's codecs are {known}")
 
     def __repr__(self) -> str:
         return f"<procpool {self.kind} {self.name!r}>"
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _check(task: Task, function: Callable[..., Any]) -> None:
+    """Raise a sentence where a task can't work."""
+    generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if task.kind == FUNCTION and generates:
+        raise TypeError(
+            f"procpool: the task {task.name!r} is a generator: make it a stream, "
+            "with @procpool.stream, or return a value"
+        )
+    if task.kind != FUNCTION and inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"procpool: the {task.kind} {task.name!r} is async and yields nothing: "
+            "it has to be an async generator"
+        )
+    unknown = [codec for codec in task._wanted_codecs if codec not in _codec.NAMES]
+    if unknown or not task._wanted_codecs:
+        raise ValueError(
+            f"procpool: codecs={task._wanted_codecs!r} of {task.name!r}: "
+            f"name some of {', '.join(_codec.NAMES)}"
+        )
+    for code, kinds in task.errors.items():
+        if not code or not all(
+            isinstance(kind, type) and issubclass(kind, BaseException)
+            for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
+        ):
+            raise TypeError(
+                f"procpool: errors={{{code!r}: {kinds!r}}} of {task.name!r}: give each class of "
+                "exceptions a name"
+            )
 
 
 class Hook(NamedTuple):
@@ -82,8 +161,14 @@ finalizers: list[Hook] = []
 
 
 def registered() -> list[Task]:
-    """Return all decorated tasks in the order in which they were made."""
-    return list(_tasks.values())
+    """Return all decorated tasks in the order in which they were made.
+
+    Raises TypeError if the type hints of one can't be those of a task.
+    """
+    tasks = list(_tasks.values())
+    for made in tasks:
+        _ = made.input_shape
+    return tasks
 
 
 def of(function: object) -> Task:
@@ -98,15 +183,23 @@ def of(function: object) -> Task:
 
 
 def _decorator(
-    kind: str,
-    name: str | None,
-    codecs: Sequence[str],
-    errors: Mapping[str, type[BaseException]] | None,
+    kind: str, name: str | None, codecs: Iterable[str], errors: Errors | None
 ) -> Callable[[F], F]:
+    if name is not None and not isinstance(name, str):
+        verb = "task" if kind == FUNCTION else kind
+        raise TypeError(f'procpool: write @procpool.{verb}() or @procpool.{verb}("name")')
+
     def decorate(function: F) -> F:
-        made = Task(kind, name or function.__name__, function, codecs, errors or {})
-        if made.name in _tasks:
-            raise ValueError(f"procpool: there are two tasks of the name {made.name!r}")
+        if not hasattr(function, "__code__"):
+            raise TypeError(f"procpool: {function!r} can't be a task: wrap it in a def")
+        made = Task(kind, function.__name__ if name is None else name, function, codecs, errors)
+        other = _tasks.get(made.name)
+        # A module may run twice in a process: as __main__ and under its own name.
+        if other is not None and other.origin != made.origin:
+            raise ValueError(
+                f"procpool: there are two tasks of the name {made.name!r}: in %s, line %d, and in "
+                "%s, line %d" % (*other.origin, *made.origin)
+            )
         _tasks[made.name] = made
         setattr(function, _ATTRIBUTE, made)
         return function
@@ -115,42 +208,58 @@ def _decorator(
 
 
 def task(
-    name: str | None = None,
-    *,
-    codecs: Sequence[str] = ("cbor", "json"),
-    errors: Mapping[str, type[BaseException]] | None = None,
+    name: str | None = None, *, codecs: Iterable[str] = _CODECS, errors: Errors | None = None
 ) -> Callable[[F], F]:
-    """Make a function of one argument a task."""
+    """Make a function a task: it takes one argument, or none, and returns the result.
+
+    name is what callers use, the function's own unless given. codecs are those that the
+    task takes, the preferred one first; where argument and result are bytes, "raw" is
+    one, too. errors names classes of exceptions that callers can tell apart: what is
+    raised has that name as its code there, the first that fits.
+
+    The function itself is returned and can be called as before. Its type hints become
+    the task's description; an argument that does not fit them is refused. It may be
+    ``async def``.
+    """
     return _decorator(FUNCTION, name, codecs, errors)
 
 
 def stream(
-    name: str | None = None,
-    *,
-    codecs: Sequence[str] = ("cbor", "json"),
-    errors: Mapping[str, type[BaseException]] | None = None,
+    name: str | None = None, *, codecs: Iterable[str] = _CODECS, errors: Errors | None = None
 ) -> Callable[[F], F]:
-    """Make a generator function of one argument a stream."""
+    """Make a generator function a stream: it takes one argument and yields values.
+
+    It may be an async generator. See task for the parameters.
+    """
     return _decorator(STREAM, name, codecs, errors)
 
 
 def session(
-    name: str | None = None,
-    *,
-    codecs: Sequence[str] = ("cbor", "json"),
-    errors: Mapping[str, type[BaseException]] | None = None,
+    name: str | None = None, *, codecs: Iterable[str] = _CODECS, errors: Errors | None = None
 ) -> Callable[[F], F]:
-    """Make a generator function of an argument and of received values a session."""
+    """Make a generator function a session: it receives values and yields values.
+
+    It takes the argument and an iterator over what the caller sends, and may be an async
+    generator, whose iterator is an async one. See task for the parameters.
+    """
     return _decorator(SESSION, name, codecs, errors)
 
 
 def initializer(function: F) -> F:
-    """Have the function run in the main thread before the worker takes calls."""
-    initializers.append(Hook(function, inspect.iscoroutinefunction(function)))
+    """Have a function without parameters run in the main thread before any call.
+
+    The worker is ready when it has returned. If it raises, the worker does not start, and
+    the host shows the traceback. It may be ``async def``.
+    """
+    initializers.append(Hook(function, _is_async(function)))
     return function
 
 
 def finalizer(function: F) -> F:
-    """Have the function run in the main thread when the worker leaves in peace."""
-    finalizers.append(Hook(function, inspect.iscoroutinefunction(function)))
+    """Have a function without parameters run in the main thread when the worker leaves.
+
+    It should be quick; a worker that is killed or crashes does not run it. It may be
+    ``async def``.
+    """
+    finalizers.append(Hook(function, _is_async(function)))
     return function

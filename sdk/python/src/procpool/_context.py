@@ -1,0 +1,212 @@
+"""What a running call sees: context()."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from . import _codec, _failure, _logging, _task
+from ._future import Future
+from ._runtime import Cancelled, HostRequest, current_call
+from ._shape import Shape
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ._runtime import RunningCall
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Context:
+    """A running call, from the inside. All may be used from any thread.
+
+    Threads that a task starts see their call if they run in a copy of its context
+    (contextvars.copy_context); or hand them this object.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: RunningCall | None) -> None:
+        self._call = call
+
+    @property
+    def name(self) -> str:
+        """The task's name; empty outside of a call."""
+        return self._call.task.name if self._call else ""
+
+    @property
+    def attempt(self) -> int:
+        """Which run of the call it is: 1 the first time, more when it is run again."""
+        return self._call.attempt if self._call else 1
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the caller attached to the call, such as a trace context."""
+        return self._call.metadata if self._call else {}
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller's time is over, by time.monotonic(); None if it has no end.
+
+        The host sees to it; a task that looks can do less in time.
+        """
+        return self._call.deadline if self._call else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time until the deadline in seconds, 0 when it has passed, None without one."""
+        deadline = self.deadline
+        return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call was given up.
+
+        The main thread gets Cancelled by itself; other threads of a task can look here.
+        """
+        return self._call is not None and self._call.cancelled
+
+    def check(self) -> None:
+        """Raise Cancelled if the call was given up."""
+        if self.cancelled:
+            raise Cancelled
+
+    def report(self, done: float, total: float = 1.0, message: str = "") -> None:
+        """Tell the caller how far the call has come: done of total, and what is being done.
+
+        Cheap, and may be called often: reports that follow each other within 10 ms are
+        made one, the last. Does nothing outside of a call.
+        """
+        if self._call:
+            self._call.progress(float(done), float(total), message)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger whose records go to the host's log, with this call's name and number."""
+        return _logging.task_logger()
+
+    @overload
+    def submit(
+        self,
+        task: Callable[[A], Awaitable[R]],
+        argument: A,
+        *,
+        timeout: float | None = ...,
+        codec: str | None = ...,
+        metadata: Mapping[str, str] | None = ...,
+        key: str = ...,
+        priority: int = ...,
+    ) -> Future[R]: ...
+    @overload
+    def submit(
+        self,
+        task: Callable[[A], R],
+        argument: A,
+        *,
+        timeout: float | None = ...,
+        codec: str | None = ...,
+        metadata: Mapping[str, str] | None = ...,
+        key: str = ...,
+        priority: int = ...,
+    ) -> Future[R]: ...
+    @overload
+    def submit(
+        self,
+        task: str,
+        argument: Any = ...,
+        *,
+        returns: type[R],
+        timeout: float | None = ...,
+        codec: str | None = ...,
+        metadata: Mapping[str, str] | None = ...,
+        key: str = ...,
+        priority: int = ...,
+    ) -> Future[R]: ...
+    @overload
+    def submit(
+        self,
+        task: str,
+        argument: Any = ...,
+        *,
+        timeout: float | None = ...,
+        codec: str | None = ...,
+        metadata: Mapping[str, str] | None = ...,
+        key: str = ...,
+        priority: int = ...,
+    ) -> Future[Any]: ...
+    def submit(
+        self,
+        task: Any,
+        argument: Any = None,
+        *,
+        returns: Any = Any,
+        timeout: float | None = None,
+        codec: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        key: str = "",
+        priority: int = 0,
+    ) -> Future[Any]:
+        """Have the pool that runs this call run another: a nested call.
+
+        task is a function of this program that was made a task, or the name of any task
+        of the pool, in whatever language; then returns is the type that its result
+        is to have. timeout is how long it may run, in seconds; key and priority are as on the
+        host's side. What is still running when this call ends is given up.
+
+        It does not block. Raises CodecError for an argument that can't be encoded, and
+        RuntimeError outside of a call; all other errors are the future's.
+        """
+        call = self._call
+        if call is None:
+            raise RuntimeError(
+                "procpool: only a running task can make calls of its pool; there is none here"
+            )
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"procpool: timeout={timeout}: a call needs time to run")
+        if not -100 <= priority <= 100:
+            raise ValueError(f"procpool: priority={priority}: it is between -100 and 100")
+        if isinstance(task, str):
+            name, preferred, takes, gives = task, "cbor", _ANY, Shape(returns)
+        else:
+            made = _task.of(task)
+            if made.kind != _task.FUNCTION:
+                raise TypeError(f"procpool: {made.name!r} is a {made.kind}; only functions nest")
+            name, preferred = made.name, made.codecs[0]
+            takes, gives = made.input_shape, made.output_shape
+        codec = codec or preferred
+        try:
+            encoded = _codec.encode(codec, argument, takes, "encode the argument")
+        except _failure.CodecFailure as failure:
+            raise _failure.codec_error(failure, name) from failure.__cause__
+        request = HostRequest(name, codec, encoded, timeout, metadata or {}, key, priority)
+        return Future(call, request, gives)
+
+    @overload
+    def call(
+        self, task: Callable[[A], R], argument: A, *, timeout: float | None = ..., **options: Any
+    ) -> R: ...
+    @overload
+    def call(self, task: str, argument: Any = ..., *, returns: type[R], **options: Any) -> R: ...
+    @overload
+    def call(self, task: str, argument: Any = ..., **options: Any) -> Any: ...
+    def call(self, task: Any, argument: Any = None, **options: Any) -> Any:
+        """Submit a call and wait for its result: submit(...).result().
+
+        In an async task await submit(...) instead, which does not hold up its event loop.
+        """
+        return self.submit(task, argument, **options).result()
+
+
+_ANY = Shape(Any)
+
+
+def context() -> Context:
+    """Return the call that the code runs for.
+
+    Outside of a call, in a test of a task's function for example, it is one that nobody
+    made: it has no deadline, reports go nowhere, and it can't make calls.
+    """
+    return Context(current_call.get())
