@@ -9,7 +9,9 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import _message, _process
+from google.protobuf.message import DecodeError
+
+from . import _process, _request
 from ._call import log_element
 from ._gen import worker_pb2
 from ._hostcall import HostCalls
@@ -200,7 +202,10 @@ class _Work:
         self._connection, self._lane = connection, lane
 
     def received(self, data: bytes) -> None:
-        message = _message.request(data)
+        try:
+            message = _request.parse(data)
+        except (ValueError, DecodeError) as error:
+            raise Refused("INVALID_ARGUMENT", f"a WorkRequest is malformed: {error}") from error
         if tasks := message.tasks:
             for task in tasks:
                 if task.wire.lane:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ._aio import Loop
     from ._connection import Connection
     from ._gen import worker_pb2
-    from ._message import Arrived, Encoded
     from ._recorder import LaneRecord
+    from ._request import Arrived, Encoded
     from ._runtime import Payload
     from ._task import Task
 
@@ -29,7 +29,7 @@ _SHARE_BELOW = 20_000
 _SHARE_FOR = 300_000
 _SHARE_BYTES = 32 << 10
 # A function that was always short runs long this time: they are sent in that many seconds.
-_LATE = 0.002
+_LATE = 0.005
 # The room in the journal below which it is emptied before the next call.
 _JOURNAL_ROOM = 16 << 10
 # How many calls that never come a host can make a worker remember.
@@ -169,7 +169,7 @@ class Lane:
         ran = ended - began
         if shared.task:
             cost = self._costs[shared.function]
-            self._costs[shared.function] = max(ran, cost - cost // 8)
+            self._costs[shared.function] = max(ran, cost // 2)
         if failure is None:
             self._answer(_message.outcome(seq, ran, result, size), ended, finished=seq)
         else:

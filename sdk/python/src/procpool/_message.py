@@ -1,4 +1,4 @@
-"""Elements of the Work stream's messages, encoded by hand.
+"""Elements of what goes to the host on the Work stream, encoded by hand.
 
 A WorkResponse is a list of elements, and lists that are put one behind the other are one
 list: so each element is encoded when it is ready, and a message is a join. What is
@@ -7,17 +7,16 @@ frequent or large is written and read here, the rest by the generated code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ._gen import worker_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from ._runtime import Payload
 
     Piece = bytes | bytearray | memoryview
-    Encoded = bytes | memoryview
 
 # Fields of a WorkResponse, as tags: 10 is a length and that many bytes.
 _OUTCOME, _VALUE, _CREDIT = b"\x0a", b"\x12", b"\x1a"
@@ -107,33 +106,6 @@ def _element(tag: bytes, head: bytes, payload: Payload, size: int) -> Payload:
             return b"%b%b%b%b" % (tag, varint(len(head) + size), head, payload)
         return (b"%b%b%b" % (tag, varint(len(head) + size), head), payload)
     return (b"%b%b%b" % (tag, varint(len(head) + size), head), *payload)
-
-
-class Request(NamedTuple):
-    """What a WorkRequest holds; payloads are apart from what they belong to."""
-
-    tasks: list[Arrived]
-    values: list[tuple[worker_pb2.StreamValue, Encoded]]
-    credits: Sequence[worker_pb2.Credit]
-    host_replies: list[tuple[worker_pb2.HostReply, Encoded]]
-
-
-class Arrived(NamedTuple):
-    """A Task and its payload."""
-
-    wire: worker_pb2.Task
-    payload: bytes | memoryview
-
-
-def request(data: bytes) -> Request:
-    """Parse a WorkRequest."""
-    message = worker_pb2.WorkRequest.FromString(data)
-    return Request(
-        [Arrived(task, task.inline) for task in message.tasks],
-        [(value, value.inline) for value in message.values],
-        message.credits,
-        [(reply, reply.inline) for reply in message.host_replies],
-    )
 
 
 def join(pieces: Iterable[Piece]) -> bytes:
