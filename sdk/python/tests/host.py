@@ -90,7 +90,7 @@ class Worker:
         self._violation: Exception | None = None
         self._ended = False
         self._handshake: bytes | None = None
-        self._output_over = False
+        self._open_outputs = 2
         self._work: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._control: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -118,10 +118,9 @@ class Worker:
         self._spawn(self._read_output, "stdout")
         self._spawn(self._read_errors, "stderr")
         try:
-            self._wait(lambda: self._handshake is not None or self._output_over, "the handshake")
+            self._wait(lambda: self._handshake is not None or not self._open_outputs, "handshake")
             if self._handshake is None:
                 self.process.wait(DEADLINE)
-                self._wait(lambda: self._output_over, "the end of the output")
                 raise StartFailure(
                     f"exit status {self.process.returncode}\n"
                     + (b"\n".join(self.lines) + b"\n" + self.stderr).decode(errors="replace")
@@ -301,7 +300,7 @@ class Worker:
         """
         status = self.process.wait(DEADLINE)
         self._wait(lambda: self._ended or self._channel is None, "the end of the connection")
-        self._wait(lambda: self._output_over, "the end of the output")
+        self._wait(lambda: not self._open_outputs, "the end of the output")
         return status
 
     def close(self) -> None:
@@ -357,15 +356,20 @@ class Worker:
                 else:
                     self.lines.append(line.rstrip(b"\n"))
                 self._news.notify_all()
-        with self._news:
-            self._output_over = True
-            self._news.notify_all()
+        self._end_output()
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
         while data := os.read(self.process.stderr.fileno(), 65536):
             with self._news:
                 self.stderr += data
+                self._news.notify_all()
+        self._end_output()
+
+    def _end_output(self) -> None:
+        with self._news:
+            self._open_outputs -= 1
+            self._news.notify_all()
 
     def _receive(self, responses: Iterator[bytes], take: Callable[[bytes], None]) -> None:
         failure: Exception | None = None

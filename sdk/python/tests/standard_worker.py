@@ -80,9 +80,9 @@ def unencodable() -> Any:
 
 @procpool.task(errors={"known": Known})
 def fail(how: dict[str, Any]) -> None:
-    error = Known(how["message"]) if how.get("code") == "known" else ValueError(how["message"])
+    error: Any = (Known if how.get("code") == "known" else ValueError)(how["message"])
     if notes := how.get("notes"):
-        setattr(error, "__notes__", notes)  # what add_note does, which Python 3.10 lacks
+        error.__notes__ = notes  # what add_note does, which Python 3.10 lacks
     if cause := how.get("cause"):
         raise error from ValueError(cause)
     raise error

@@ -121,12 +121,23 @@ def test_a_nested_call_of_a_task(call: Call) -> None:
     def half(n: int) -> float:
         return n / 2
 
-    future = procpool.context().submit(half, 7)
+    # mypy sees to it that the types are those of the function.
+    future: procpool.Future[float] = procpool.context().submit(half, 7)
     assert call.requests[0].name == "half"
     assert (call.requests[0].codec, call.requests[0].argument) == ("json", b"7")
     call.answers[0](HostAnswer(result=memoryview(b"4")))
     assert future.result() == 4.0
     assert type(future.result()) is float
+
+
+def test_a_nested_call_of_an_async_task(call: Call) -> None:
+    @procpool.task()
+    async def upper(text: str) -> str:
+        return text.upper()
+
+    future: procpool.Future[str] = procpool.context().submit(upper, "a")
+    answer(call, "A")
+    assert future.result() == "A"
 
 
 def test_call_waits(call: Call) -> None:

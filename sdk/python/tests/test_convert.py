@@ -136,6 +136,8 @@ MOMENT = dt.datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
             MOMENT.replace(microsecond=123456).astimezone(dt.timezone(dt.timedelta(hours=2))),
         ),
         (dt.datetime, "2024-05-06T07:08:09.5Z", MOMENT.replace(microsecond=500000)),
+        (dt.datetime, None, dt.datetime(1, 1, 1, tzinfo=UTC)),
+        (dt.datetime | None, None, None),
         (dt.date, "2024-05-06", dt.date(2024, 5, 6)),
         (dt.timedelta, 1_500_000_000, dt.timedelta(seconds=1.5)),
         (decimal.Decimal, "1.10", decimal.Decimal("1.10")),

@@ -75,6 +75,13 @@ def test_types_have_their_modules() -> None:
     assert failure_of(lambda: __import__("json").loads("{")).type == "json.decoder.JSONDecodeError"
 
 
+def test_the_packages_own_errors_have_their_public_names() -> None:
+    assert failure_of(raising(procpool.CrashError("died"))).type == "procpool.CrashError"
+    cancelled = failure_of(raising(procpool.Cancelled()))
+    assert cancelled.type == "procpool.Cancelled"
+    assert "\nprocpool.Cancelled" in cancelled.stack
+
+
 def test_sentinels() -> None:
     assert failure_of(raising(NotFound())).code == "not_found"
     assert failure_of(raising(Missing())).code == "missing"
@@ -198,16 +205,6 @@ def test_groups_show_what_is_in_them() -> None:
     assert failure.type == "ExceptionGroup"
     assert "ValueError: one" in failure.stack
     assert "KeyError: 'two'" in failure.stack
-
-
-def test_failures_of_the_machinery() -> None:
-    failure = _failure.too_large(TASK, "the result", 11, 10)
-    assert failure.kind == pb.FAILURE_KIND_TOO_LARGE
-    assert (
-        "the result of task 'find' has 11 bytes, more than the 10 of MaxPayload" in failure.message
-    )
-    failure = _failure.unknown_task("find", "procpool: no")
-    assert (failure.kind, failure.task) == (pb.FAILURE_KIND_UNKNOWN_TASK, "find")
 
 
 def test_a_task_error_comes_back() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cbor2
 import pytest
 from page import Page
+from relay import Relay
 
 from procpool import _recorder
 from procpool._gen import worker_pb2 as pb
@@ -182,7 +183,9 @@ def test_calls_that_were_taken_back_are_declined(start: Start, tmp_path: Path) -
 @pytest.mark.parametrize("number", [0, 9, 11])
 def test_a_finished_call_survives_the_death_of_the_next(start: Start, number: int) -> None:
     for _ in range(5):
-        worker = start(WORKER)
+        worker = start(WORKER, hello=False)
+        relay = Relay(worker)
+        worker.hello()
         page = worker.page
         assert page
         # A function that is known to be short shares its message with what follows.
@@ -191,15 +194,16 @@ def test_a_finished_call_survives_the_death_of_the_next(start: Start, number: in
         tasks = [worker.task("square", cbor2.dumps(n)) for n in range(20)]
         tasks.append(worker.task("die", cbor2.dumps(number)))
         worker.send(pb.WorkRequest(tasks=tasks))
-        worker.wait_death()
-        came = {o.seq for o in worker.taken(pb.Outcome)} | {o.seq for o in page.journal()}
+        came = {*relay.outcomes(), *(o.seq for o in page.journal())}
         assert came >= {task.seq for task in tasks[:-1]}
         assert page.read("started") == tasks[-1].seq
         assert page.read("finished") == tasks[-2].seq
 
 
 def test_a_large_result_survives_the_death_of_the_next_call(start: Start) -> None:
-    worker = start(WORKER)
+    worker = start(WORKER, hello=False)
+    relay = Relay(worker)
+    worker.hello()
     data = bytes(5 << 20)
     seq = worker.seq(count=2)
     worker.send(
@@ -210,8 +214,7 @@ def test_a_large_result_survives_the_death_of_the_next_call(start: Start) -> Non
             ]
         )
     )
-    worker.wait_death()
-    assert [o.inline for o in worker.taken(pb.Outcome)] == [data]
+    assert relay.outcomes()[seq].inline == data
 
 
 def test_a_worker_that_finds_no_page_goes_without(start: Start) -> None:

@@ -7,6 +7,7 @@ import cbor2
 import grpc
 import pytest
 from host import _SERVICE
+from relay import Relay
 
 from procpool import _direct
 from procpool._gen import worker_pb2 as pb
@@ -99,7 +100,9 @@ def test_a_worker_on_each_transport(start: Start, source: str, thread: str) -> N
 
 @pytest.mark.parametrize("source", [DIRECT, PUBLIC])
 def test_a_finished_call_survives_on_each_transport(start: Start, source: str) -> None:
-    worker = start(source)
+    worker = start(source, hello=False)
+    relay = Relay(worker)
+    worker.hello()
     data = bytes(300_000)
     worker.send(
         pb.WorkRequest(
@@ -110,10 +113,9 @@ def test_a_finished_call_survives_on_each_transport(start: Start, source: str) -
             ]
         )
     )
-    assert worker.wait_death() == 3
     assert worker.page
-    came = {o.seq for o in worker.taken(pb.Outcome)} | {o.seq for o in worker.page.journal()}
-    assert came == {1, 2}
+    assert {*relay.outcomes(), *(o.seq for o in worker.page.journal())} == {1, 2}
+    assert worker.process.returncode == 3
 
 
 @pytest.mark.parametrize("source", [DIRECT, PUBLIC])

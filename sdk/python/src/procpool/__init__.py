@@ -62,3 +62,9 @@ __all__ = [
     "task",
 ]
 __version__ = "0.1.0"
+
+# Errors show the name under which a program finds them.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
-
-from . import _failure, _message
-from ._gen import worker_pb2
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from ._connection import Connection
+    from ._request import Task as Wire
     from ._runtime import HostAnswer, HostRequest
     from ._streams import Port
     from ._task import Task
 
 _REPORT_EVERY = 0.010
-_TEXT = 65536  # of more the host keeps nothing
-_LOG_FIELDS = 128
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -41,16 +37,15 @@ class UnknownTask(Exception):
 class Shared:
     """What the calls of one message's Task have in common: those of a pack, or the one."""
 
-    def __init__(self, wire: worker_pb2.Task, task: Task | None, arrived: float) -> None:
-        self.function: int = wire.function
+    def __init__(self, wire: Wire, task: Task | None, arrived: float) -> None:
+        self.function = wire.function
         self.task = task
-        self.codec: str = wire.codec or (task.codecs[0] if task else "")
-        self.metadata: Mapping[str, str] = dict(wire.metadata) if wire.metadata else _NOTHING
-        self.attempt: int = wire.attempt or 1
-        timeout: int = wire.timeout_nanos
+        self.codec = wire.codec or (task.codecs[0] if task else "")
+        self.metadata: Mapping[str, str] = wire.metadata or _NOTHING
+        self.attempt = wire.attempt or 1
+        timeout = wire.timeout_nanos
         self.deadline = arrived + timeout / 1e9 if timeout else None
-        self.credit: int = wire.result_credit
-        self.credit_bytes: int = wire.result_credit_bytes
+        self.credit, self.credit_bytes = wire.credit, wire.credit_bytes
         self.called_as = "function"
         if wire.streams_argument:
             self.called_as = "session"
@@ -127,7 +122,7 @@ class Call:
             report = self._report
             if report is None:
                 report = self._report = _Report(self)
-            report.take(float(done), float(total), _text(message))
+            report.take(float(done), float(total), message)
 
     def log(self, level: int, message: str, fields: Mapping[str, str], time_ns: int) -> None:
         """Send a line for the host's log."""
@@ -173,14 +168,12 @@ class _Report:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._last: worker_pb2.Progress | None = None  # not sent yet
+        self._last: tuple[float, float, str] | None = None  # not sent yet
         self._sent = 0.0
         self._armed = False
 
     def take(self, done: float, total: float, message: str) -> None:
-        self._last = worker_pb2.Progress(
-            seq=self._call.seq, done=done, total=total, message=message
-        )
+        self._last = done, total, message
         wait = self._sent + _REPORT_EVERY - monotonic()
         if wait <= 0:
             self.flush()
@@ -197,50 +190,7 @@ class _Report:
     def flush(self) -> None:
         if self._last is None:
             return
-        encoded = self._last.SerializeToString()
-        self._call.connection.post(_message.element(_message.PROGRESS, encoded))
+        from . import _rare
+
+        self._call.connection.post(_rare.progress(self._call.seq, *self._last))
         self._last, self._sent = None, monotonic()
-
-
-def log_element(
-    level: int, message: str, fields: Mapping[str, str], time_ns: int, seq: int
-) -> bytes:
-    """Encode a Log."""
-    line = worker_pb2.Log(
-        level=cast("worker_pb2.LogLevel", level),
-        message=_text(message),
-        seq=seq,
-        time_unix_nanos=max(time_ns, 0),
-    )
-    left = _TEXT
-    for name, value in list(fields.items())[:_LOG_FIELDS]:
-        name, value = _text(name), _text(value)
-        left -= len(name) + len(value)
-        if left < 0:
-            break
-        line.fields[name] = value
-    return _message.element(_message.LOG, line.SerializeToString())
-
-
-def _text(text: str) -> str:
-    """Return a text that fits: not too long, and without what UTF-8 can't have."""
-    return str(text)[:_TEXT].encode("utf-8", "replace").decode()
-
-
-def failure_of(error: BaseException, task: Task | None) -> worker_pb2.Failure:
-    """Describe what has ended a call."""
-    name = task.name if task is not None else ""
-    if isinstance(error, TooLarge):
-        kind = worker_pb2.FAILURE_KIND_TOO_LARGE
-    elif isinstance(error, UnknownTask) or task is None:
-        kind = worker_pb2.FAILURE_KIND_UNKNOWN_TASK
-    else:
-        try:
-            return _failure.of(error, task)
-        except Exception as another:  # an exception whose text can't be had, say
-            text = f"{type(error).__qualname__}, which can't be described: {another!r}"
-            kind = worker_pb2.FAILURE_KIND_TASK
-            return worker_pb2.Failure(kind=kind, task=name, message=text, language="python")
-    return worker_pb2.Failure(
-        kind=kind, task=name, type=type(error).__name__, message=str(error), language="python"
-    )

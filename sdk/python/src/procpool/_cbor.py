@@ -95,18 +95,21 @@ def _read_bytes(view: memoryview) -> memoryview | None:
 
 def write(value: Any, shape: Shape) -> Payload:
     """Encode a value; raises Misfit, ValueError, or an error of cbor2."""
-    if type(value) in (bytes, bytearray, memoryview):
+    kind = type(value)
+    if kind in _PLAIN:
+        if shape.plain:
+            try:
+                return cbor2.dumps(value)
+            except cbor2.CBOREncodeError:
+                pass  # it is not what the hint says: what follows tells more, or finds a form
+    elif kind in (bytes, bytearray, memoryview):
         flat = flatten(value)
         if len(flat) >= LARGE:
             return _head(_BYTES, len(flat)), flat
-    elif _arrays.is_array(value):
-        if value.nbytes >= LARGE and (found := _arrays.tagged(value)) is not None:
+    elif _arrays.is_array(value) and value.nbytes >= LARGE:
+        found = _arrays.tagged(value)
+        if found is not None:
             return _array_head(*found), found.memory
-    elif shape.plain and type(value) in _PLAIN:
-        try:
-            return cbor2.dumps(value)
-        except cbor2.CBOREncodeError:
-            pass  # it is not what the hint says: what follows tells more, or finds a form
     return cbor2.dumps(_plain(value))
 
 

@@ -9,9 +9,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import _message, _process
-from ._call import log_element
-from ._gen import worker_pb2
+from . import _message, _process, _request
 from ._hostcall import HostCalls
 from ._outgoing import Outgoing
 from ._recorder import Recorder, Unusable
@@ -28,14 +26,10 @@ if TYPE_CHECKING:
     from ._task import Task
     from ._transport import Receiver, Transport
 
-_REVISION = 1
 _CAPABILITIES = ("pack", "stream", "session", "host_call", "progress", "log")
 _WITH_RECORDER = ("recorder", "fence", "journal")
-_KINDS = {
-    "function": worker_pb2.TASK_KIND_FUNCTION,
-    "stream": worker_pb2.TASK_KIND_STREAM,
-    "session": worker_pb2.TASK_KIND_SESSION,
-}
+# When, in seconds behind Hello, what most calls don't need is imported.
+_WARM_UP = 0.2
 
 
 class Offers(NamedTuple):
@@ -125,7 +119,9 @@ class Connection:
     ) -> None:
         """Send a Log, if the host wants it."""
         if 0 < self.offers.log_level <= level:
-            self.post(log_element(level, message, fields, time_ns, seq))
+            from . import _rare
+
+            self.post(_rare.log(level, message, fields, time_ns, seq))
 
     # What the transport has to say.
 
@@ -133,8 +129,8 @@ class Connection:
         """Answer Hello."""
         if self._greeted:
             raise Refused("FAILED_PRECONDITION", "Hello was said before; a worker has one host")
-        request = worker_pb2.HelloRequest.FromString(data)
-        capabilities = list(_CAPABILITIES)
+        request = _request.parse_hello(data)
+        capabilities: tuple[str, ...] = _CAPABILITIES
         record = None
         if request.recorder and self._recorder_path:
             try:
@@ -144,31 +140,22 @@ class Connection:
                 sys.stderr.write(f"procpool: no flight recorder in this worker: {error}\n")
             else:
                 capabilities += _WITH_RECORDER
-        offered = set(request.capabilities)
         self.offers = Offers(
-            host_call="host_call" in offered,
-            progress="progress" in offered,
-            log_level=request.log_level if "log" in offered else 0,
+            host_call="host_call" in request.capabilities,
+            progress="progress" in request.capabilities,
+            log_level=request.log_level if "log" in request.capabilities else 0,
         )
-        self.max_payload = request.max_payload_bytes
-        response = worker_pb2.HelloResponse(
-            sdk="procpool-python",
-            sdk_version=_version(),
-            language="python",
-            revision=_REVISION,
-            capabilities=capabilities,
-            lanes=1,
-            tasks=[_describe(task) for task in self.tasks],
-            pid=os.getpid(),
-            recorder_open=record is not None,
-        )
+        self.max_payload = request.max_payload
+        recorded = record is not None
+        response = _message.hello(self.tasks, _version(), capabilities, os.getpid(), recorded)
         self._lane.begin(self, record)
         self._greeted = True
         # gRPC goes on to listen, but nobody else is to come.
         with contextlib.suppress(OSError):
             os.unlink(self._path)
         process.host = self
-        return response.SerializeToString()
+        self.timer.call_later(_WARM_UP, _warm_up)
+        return response
 
     def open(self, stream: str, send: Callable[[bytes], None]) -> Receiver:
         """Open Work or Control."""
@@ -200,20 +187,23 @@ class _Work:
         self._connection, self._lane = connection, lane
 
     def received(self, data: bytes) -> None:
-        message = _message.request(data)
-        if tasks := message.tasks:
+        try:
+            request = _request.parse(data)
+        except _request.Malformed as error:
+            raise Refused("INVALID_ARGUMENT", str(error)) from error
+        if tasks := request.tasks:
             for task in tasks:
-                if task.wire.lane:
-                    raise Refused("INVALID_ARGUMENT", f"lane {task.wire.lane} is not open")
+                if task.lane:
+                    raise Refused("INVALID_ARGUMENT", f"lane {task.lane} is not open")
             self._lane.put(tasks, monotonic())
-        for value, payload in message.values:
+        for value in request.values:
             if (port := self._lane.port(value.seq, value.host_call)) is not None:
-                port.put(payload, value.end)
-        for credit in message.credits:
+                port.put(value.payload, value.end)
+        for credit in request.credits:
             if (port := self._lane.port(credit.seq, credit.host_call)) is not None:
-                port.grant(credit.values, credit.bytes)
-        for reply, payload in message.host_replies:
-            self._connection.host_calls.replied(reply, payload)
+                port.grant(credit.values, credit.size)
+        for reply in request.replies:
+            self._connection.host_calls.replied(reply)
 
     def sent(self) -> None:
         self._connection.outgoing.sent()
@@ -229,15 +219,11 @@ class _Control:
         self._lane, self._outgoing = lane, outgoing
 
     def received(self, data: bytes) -> None:
-        request = worker_pb2.ControlRequest.FromString(data)
-        event = request.WhichOneof("event")
-        if event == "cancel":
-            if request.cancel.lane == 0:
-                self._lane.cancel(request.cancel.seq)
+        event, lane, number = _request.parse_control(data)
+        if event == "cancel" and lane == 0:
+            self._lane.cancel(number)
         elif event == "ping":
-            pong = worker_pb2.Pong(id=request.ping.id, memory_bytes=_memory_in_use())
-            response = worker_pb2.ControlResponse(pong=pong)
-            self._outgoing.post(response.SerializeToString())
+            self._outgoing.post(_message.pong(number, _memory_in_use()))
         # A drain needs nothing, and what is newer than this worker is not meant for it.
 
     def sent(self) -> None:
@@ -253,16 +239,8 @@ def _version() -> str:
     return __version__
 
 
-def _describe(task: Task) -> worker_pb2.TaskDescription:
-    return worker_pb2.TaskDescription(
-        name=task.name,
-        input=task.input,
-        output=task.output,
-        codecs=task.codecs,
-        doc=task.doc,
-        kind=_KINDS[task.kind],
-        receives=task.receives,
-    )
+def _warm_up() -> None:
+    from . import _rare  # noqa: F401
 
 
 def _memory_in_use() -> int:

@@ -3,7 +3,8 @@
 A hint is compiled once into a function. The rules: an int may become a float and
 nothing else is guessed; a dataclass, a NamedTuple and a TypedDict come from a map, and
 names that they don't know are passed over; null is also an empty list, set, map or
-bytes, since that is what Go's nil slices and maps are written as.
+bytes, and the first moment of the year 1, since that is what Go's nil slices and maps and
+its zero time are written as.
 """
 
 from __future__ import annotations
@@ -272,8 +273,10 @@ def _parsed(kind: Any, sources: tuple[type, ...], parse: Callable[[Any], Any]) -
     return convert
 
 
-def _datetime(text: str) -> Any:
+def _datetime(text: str | None) -> Any:
     """Parse RFC 3339, which datetime.fromisoformat does in full only since Python 3.11."""
+    if text is None:
+        text = "0001-01-01T00:00:00Z"
     moment, dot, rest = text.replace("Z", "+00:00").replace("z", "+00:00").partition(".")
     if dot:
         digits = len(rest) - len(rest.lstrip("0123456789"))
@@ -288,7 +291,7 @@ def _others(hint: Any) -> Converter | None:
         return hint is getattr(sys.modules.get(module), name, hint is None)
 
     if has("datetime", "datetime"):
-        return _parsed(hint, (str,), _datetime)
+        return _parsed(hint, (str, type(None)), _datetime)
     if has("datetime", "date"):
         return _parsed(hint, (str,), hint.fromisoformat)
     if has("datetime", "timedelta"):  # as Go writes a time.Duration

@@ -15,12 +15,14 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from . import _lazy
 from ._process import guard
 from ._transport import OPTIONS, SERVICE, STREAMS, Receiver, Refused, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_lazy.put_off_asyncio()
 try:
     from grpc._cython import cygrpc
 

@@ -74,28 +74,6 @@ def of(error: BaseException, task: Task) -> worker_pb2.Failure:
     return failure
 
 
-def too_large(task: Task, what: str, size: int, limit: int) -> worker_pb2.Failure:
-    """Describe a result or a value that has more bytes than may be sent."""
-    from ._gen import worker_pb2
-
-    return worker_pb2.Failure(
-        kind=worker_pb2.FAILURE_KIND_TOO_LARGE,
-        task=task.name,
-        message=f"procpool: payload too large: {what} of task {task.name!r} has {size} bytes, "
-        f"more than the {limit} of MaxPayload",
-        language="python",
-    )
-
-
-def unknown_task(task: str, message: str) -> worker_pb2.Failure:
-    """Describe a call of what this worker does not serve."""
-    from ._gen import worker_pb2
-
-    return worker_pb2.Failure(
-        kind=worker_pb2.FAILURE_KIND_UNKNOWN_TASK, task=task, message=message, language="python"
-    )
-
-
 def _type(error: BaseException) -> str:
     kind = type(error)
     if kind.__module__ in ("builtins", "__main__"):

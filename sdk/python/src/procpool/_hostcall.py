@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from threading import Lock
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from . import _message
-from ._gen import worker_pb2
 from ._runtime import HostAnswer
 
 if TYPE_CHECKING:
@@ -15,6 +13,8 @@ if TYPE_CHECKING:
 
     from ._call import Call
     from ._connection import Connection
+    from ._gen import worker_pb2
+    from ._request import Reply
     from ._runtime import HostRequest
 
     Done = Callable[[HostAnswer], None]
@@ -35,10 +35,11 @@ class HostCalls:
 
     def start(self, call: Call, request: HostRequest, done: Done) -> Callable[[], None]:
         """Make a HostCall for a running call; what is returned gives it up."""
+        from . import _rare
+
         failure = self._refusal(request)
         number = 0
         if failure is None:
-            message = _message_of(call, request)
             # The lock is held until the element has its place, so that none with a higher
             # number, and no HostCancel, gets past it.
             with self._lock:
@@ -46,23 +47,29 @@ class HostCalls:
                 if failure is None:
                     self._unanswered += 1
                     self._last += 1
-                    number = message.id = self._last
+                    number = self._last
                     self._waiting[number] = call, done
                     call.nested.add(number)
-                    self._connection.outgoing.put(_message.host_call(message, request.argument))
+                    self._connection.outgoing.put(_rare.host_call(number, call, request))
         if failure is not None:
             done(HostAnswer(failure=failure))
             return lambda: None
         self._connection.outgoing.push()
         return lambda: self._give_up(number)
 
-    def replied(self, reply: worker_pb2.HostReply, result: bytes | memoryview) -> None:
-        """Take an answer. result is that of the reply, if it has one."""
+    def replied(self, reply: Reply) -> None:
+        """Take an answer."""
         with self._lock:
             self._unanswered -= 1
             done = self._take(reply.id)
-        if done is not None:
-            done(HostAnswer(result, reply.failure if reply.HasField("failure") else None))
+        if done is None:
+            return
+        failure = None
+        if reply.failure is not None:
+            from ._gen import worker_pb2
+
+            failure = worker_pb2.Failure.FromString(reply.failure)
+        done(HostAnswer(reply.result, failure))
 
     def end(self, call: Call) -> None:
         """Give up what a call has called that has ended. The host does so by itself."""
@@ -75,8 +82,9 @@ class HostCalls:
         with self._lock:
             done = self._take(number)
         if done is not None:
-            cancel = worker_pb2.HostCancel(id=number).SerializeToString()
-            self._connection.post(_message.element(_message.HOST_CANCEL, cancel))
+            from . import _rare
+
+            self._connection.post(_rare.host_cancel(number))
             done(_given_up("it was cancelled"))
 
     def _take(self, number: int) -> Done | None:
@@ -92,14 +100,14 @@ class HostCalls:
         connection = self._connection
         if not connection.offers.host_call:
             text = f"task {request.name!r} was not called: the host takes no calls from tasks"
-            return _failure(worker_pb2.FAILURE_KIND_NESTING_LIMIT, text)
+            return _failure("NESTING_LIMIT", text)
         size = _message.size_of(request.argument)
         if 0 < connection.max_payload < size:
             text = (
                 f"the argument of task {request.name!r} has {size} bytes, "
                 f"at most {connection.max_payload} are allowed (MaxPayload)"
             )
-            return _failure(worker_pb2.FAILURE_KIND_TOO_LARGE, text)
+            return _failure("TOO_LARGE", text)
         texts = [request.name, request.codec, request.key]
         for name, value in request.metadata.items():
             texts += (name, value)
@@ -109,7 +117,7 @@ class HostCalls:
                 f"the names, the key and the metadata of a call of task {request.name!r} are too "
                 f"long: together at most {_BESIDE_ARGUMENT // 4} characters are allowed"
             )
-            return _failure(worker_pb2.FAILURE_KIND_TOO_LARGE, text)
+            return _failure("TOO_LARGE", text)
         return None
 
     def _refusal_now(self, call: Call, request: HostRequest) -> worker_pb2.Failure | None:
@@ -120,30 +128,15 @@ class HostCalls:
             text += f"{_UNANSWERED} calls of tasks of this worker are not answered"
         else:
             return None
-        return _failure(worker_pb2.FAILURE_KIND_NESTING_LIMIT, text)
-
-
-def _message_of(call: Call, request: HostRequest) -> worker_pb2.HostCall:
-    message = worker_pb2.HostCall(
-        parent_seq=call.seq,
-        name=request.name,
-        codec=request.codec,
-        kind=worker_pb2.TASK_KIND_FUNCTION,
-        metadata=request.metadata,
-        key=request.key,
-        priority=request.priority,
-    )
-    if call.deadline is not None:
-        message.timeout_nanos = max(int((call.deadline - monotonic()) * 1e9), 1)
-    if request.run_limit is not None:
-        message.run_limit_nanos = max(int(request.run_limit * 1e9), 1)
-    return message
+        return _failure("NESTING_LIMIT", text)
 
 
 def _given_up(why: str) -> HostAnswer:
     text = f"the call was given up: {why}"
-    return HostAnswer(failure=_failure(worker_pb2.FAILURE_KIND_CANCELLED, text))
+    return HostAnswer(failure=_failure("CANCELLED", text))
 
 
-def _failure(kind: worker_pb2.FailureKind, message: str) -> worker_pb2.Failure:
-    return worker_pb2.Failure(kind=kind, message=message, language="python")
+def _failure(kind: str, message: str) -> worker_pb2.Failure:
+    from ._gen import worker_pb2
+
+    return worker_pb2.Failure(kind=f"FAILURE_KIND_{kind}", message=message, language="python")

@@ -7,7 +7,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from . import _message, _process, _streams
-from ._call import Call, Shared, TooLarge, UnknownTask, failure_of
+from ._call import Call, Shared, TooLarge, UnknownTask
 from ._cancel import Wake
 from ._runtime import current_call
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from ._aio import Loop
     from ._connection import Connection
-    from ._gen import worker_pb2
-    from ._message import Arrived, Encoded
     from ._recorder import LaneRecord
+    from ._request import Encoded
+    from ._request import Task as Wire
     from ._runtime import Payload
     from ._task import Task
 
@@ -29,7 +29,7 @@ _SHARE_BELOW = 20_000
 _SHARE_FOR = 300_000
 _SHARE_BYTES = 32 << 10
 # A function that was always short runs long this time: they are sent in that many seconds.
-_LATE = 0.002
+_LATE = 0.005
 # The room in the journal below which it is emptied before the next call.
 _JOURNAL_ROOM = 16 << 10
 # How many calls that never come a host can make a worker remember.
@@ -48,7 +48,7 @@ class Lane:
         self._tasks = tasks
         self._loop = loop
         self._connection: Connection
-        self._queue: SimpleQueue[tuple[list[Arrived], float] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[list[Wire], float] | None] = SimpleQueue()
         self._leaving = False
         self._forked = False
         self._marks: set[int] = set()  # calls that were given up and perhaps did not start
@@ -69,7 +69,7 @@ class Lane:
         self.record = None
         self._forked = True
 
-    def put(self, tasks: list[Arrived], arrived: float) -> None:
+    def put(self, tasks: list[Wire], arrived: float) -> None:
         """Queue the tasks of a message. Does not block."""
         self._queue.put((tasks, arrived))
 
@@ -107,19 +107,21 @@ class Lane:
             if queue.empty() and self._answered:
                 self._connection.outgoing.push()
             if (batch := queue.get()) is not None:
-                for wire, payload in batch[0]:
-                    self._take(wire, payload, batch[1])
+                for wire in batch[0]:
+                    self._take(wire, batch[1])
 
-    def _take(self, wire: worker_pb2.Task, payload: Encoded, arrived: float) -> None:
+    def _take(self, wire: Wire, arrived: float) -> None:
         """Run the call, or the calls, of a Task."""
         known = wire.function < len(self._tasks)
         shared = Shared(wire, self._tasks[wire.function] if known else None, arrived)
-        if not wire.item_sizes:
+        payload = wire.payload
+        wire.payload = b""  # which may be large, and is only its call's
+        if wire.sizes is None:
             if not self._leaving:
                 self._step(shared, wire.seq, payload)
             return
         begin = 0
-        for seq, size in enumerate(list(wire.item_sizes), wire.seq):
+        for seq, size in enumerate(wire.sizes, wire.seq):
             if self._leaving:
                 return
             end = begin + size
@@ -143,21 +145,23 @@ class Lane:
             self._answer(_message.declined(seq), began)
             return
 
-        result: Payload = b""
-        size = 0
-        failure = None
+        outcome: Payload
         current_call.set(call)
         try:
             result = self._execute(call, shared, payload)
             size = _message.size_of(result)
             if 0 < connection.max_payload < size:
                 raise TooLarge("the result", call.task.name, size, connection.max_payload)
+            ended = monotonic_ns()
+            outcome = _message.outcome(seq, ended - began, result, size)
         except BaseException as error:
-            failure = failure_of(error, shared.task)
+            from . import _rare
+
+            ended = monotonic_ns()
+            outcome = _rare.failed(seq, ended - began, error, shared.task)
         if self._forked:
             _process.fail("procpool: a child process has come back from the task that forked it")
         current_call.set(None)
-        ended = monotonic_ns()
 
         self.current = None
         if self._marks:
@@ -169,11 +173,8 @@ class Lane:
         ran = ended - began
         if shared.task:
             cost = self._costs[shared.function]
-            self._costs[shared.function] = max(ran, cost - cost // 8)
-        if failure is None:
-            self._answer(_message.outcome(seq, ran, result, size), ended, finished=seq)
-        else:
-            self._answer(_message.failed(seq, ran, failure), ended, finished=seq)
+            self._costs[shared.function] = max(ran, cost // 2)
+        self._answer(outcome, ended, finished=seq)
 
     def _execute(self, call: Call, shared: Shared, payload: Encoded) -> Payload:
         """Run the function, and return what it has returned, encoded."""

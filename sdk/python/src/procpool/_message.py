@@ -1,4 +1,4 @@
-"""Elements of the Work stream's messages, encoded by hand.
+"""What goes to the host, encoded by hand.
 
 A WorkResponse is a list of elements, and lists that are put one behind the other are one
 list: so each element is encoded when it is ready, and a message is a join. What is
@@ -7,23 +7,23 @@ frequent or large is written and read here, the rest by the generated code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-from ._gen import worker_pb2
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ._runtime import Payload
+    from ._task import Task
 
     Piece = bytes | bytearray | memoryview
-    Encoded = bytes | memoryview
 
 # Fields of a WorkResponse, as tags: 10 is a length and that many bytes.
-_OUTCOME, _VALUE, _CREDIT = b"\x0a", b"\x12", b"\x1a"
-PROGRESS, LOG, HOST_CALL, HOST_CANCEL = b"\x22", b"\x2a", b"\x32", b"\x3a"
+OUTCOME, _VALUE = b"\x0a", b"\x12"
 
 _COPIED = 32 << 10  # smaller payloads are copied into their element right away
+
+# TaskKind, by the names that Task.kind has.
+_KINDS = {"function": b"\x01", "stream": b"\x02", "session": b"\x04"}
 
 _LAST = [bytes((i,)) for i in range(128)]
 _MORE = [bytes((i | 128,)) for i in range(128)]
@@ -53,13 +53,7 @@ def size_of(payload: Payload) -> int:
 def outcome(seq: int, ran: int, result: Payload, size: int) -> Payload:
     """Encode the outcome of a call of lane 0 whose result has that size."""
     head = b"\x08%b\x18%b\x22%b" % (varint(seq), varint(ran), varint(size))
-    return _element(_OUTCOME, head, result, size)
-
-
-def failed(seq: int, ran: int, failure: worker_pb2.Failure) -> bytes:
-    """Encode the outcome of a call that has failed."""
-    encoded = worker_pb2.Outcome(seq=seq, run_nanos=ran, failure=failure).SerializeToString()
-    return b"\x0a%b%b" % (varint(len(encoded)), encoded)
+    return element_around(OUTCOME, head, result, size)
 
 
 def declined(seq: int) -> bytes:
@@ -73,18 +67,13 @@ def value_head(seq: int) -> bytes:
     return b"\x08" + varint(seq)
 
 
-def host_call_value_head(number: int) -> bytes:
-    """Encode of whom the values of a HostCall are."""
-    return b"\x30" + varint(number)
-
-
 def value(head: bytes, encoded: Payload, size: int) -> Payload:
     """Encode a value of that size; head is from value_head."""
-    return _element(_VALUE, b"%b\x1a%b" % (head, varint(size)), encoded, size)
+    return element_around(_VALUE, b"%b\x1a%b" % (head, varint(size)), encoded, size)
 
 
 def credit(head: bytes, values: int, size: int) -> bytes:
-    """Encode the permission to send that many values more; head is from credit_head."""
+    """Encode the permission to send that many values more; head is from value_head."""
     body = b"%b\x18%b\x20%b" % (head, varint(values), varint(size))
     return b"\x1a%b%b" % (varint(len(body)), body)
 
@@ -94,14 +83,8 @@ def element(tag: bytes, body: bytes) -> bytes:
     return b"%b%b%b" % (tag, varint(len(body)), body)
 
 
-def host_call(call: worker_pb2.HostCall, argument: Payload) -> Payload:
-    """Encode a HostCall, whose argument is not in it yet."""
-    size = size_of(argument)
-    head = b"%b\x32%b" % (call.SerializeToString(), varint(size))
-    return _element(HOST_CALL, head, argument, size)
-
-
-def _element(tag: bytes, head: bytes, payload: Payload, size: int) -> Payload:
+def element_around(tag: bytes, head: bytes, payload: Payload, size: int) -> Payload:
+    """Encode an element whose body is head and, behind it, a payload of that size."""
     if isinstance(payload, bytes):
         if size < _COPIED:
             return b"%b%b%b%b" % (tag, varint(len(head) + size), head, payload)
@@ -109,33 +92,48 @@ def _element(tag: bytes, head: bytes, payload: Payload, size: int) -> Payload:
     return (b"%b%b%b" % (tag, varint(len(head) + size), head), *payload)
 
 
-class Request(NamedTuple):
-    """What a WorkRequest holds; payloads are apart from what they belong to."""
-
-    tasks: list[Arrived]
-    values: list[tuple[worker_pb2.StreamValue, Encoded]]
-    credits: Sequence[worker_pb2.Credit]
-    host_replies: list[tuple[worker_pb2.HostReply, Encoded]]
-
-
-class Arrived(NamedTuple):
-    """A Task and its payload."""
-
-    wire: worker_pb2.Task
-    payload: bytes | memoryview
-
-
-def request(data: bytes) -> Request:
-    """Parse a WorkRequest."""
-    message = worker_pb2.WorkRequest.FromString(data)
-    return Request(
-        [Arrived(task, task.inline) for task in message.tasks],
-        [(value, value.inline) for value in message.values],
-        message.credits,
-        [(reply, reply.inline) for reply in message.host_replies],
-    )
-
-
 def join(pieces: Iterable[Piece]) -> bytes:
     """Make one message of encoded elements and their parts."""
     return b"".join(pieces)
+
+
+def hello(
+    tasks: Sequence[Task], version: str, capabilities: Sequence[str], pid: int, recorder: bool
+) -> bytes:
+    """Encode the HelloResponse of a worker with one lane."""
+    parts = [
+        _text(b"\x0a", "procpool-python"),
+        _text(b"\x12", version),
+        _text(b"\x1a", "python"),
+        b"\x20\x01",  # the contract's revision
+        *(_text(b"\x2a", name) for name in capabilities),
+        b"\x30\x01",  # lanes
+        *(element(b"\x3a", _description(task)) for task in tasks),
+        b"\x40" + varint(pid),
+    ]
+    if recorder:
+        parts.append(b"\x48\x01")
+    return b"".join(parts)
+
+
+def pong(number: int, memory: int) -> bytes:
+    """Encode the ControlResponse that answers a Ping."""
+    return element(b"\x0a", b"\x08%b\x10%b" % (varint(number), varint(memory)))
+
+
+def _description(task: Task) -> bytes:
+    return b"".join(
+        [
+            _text(b"\x0a", task.name),
+            _text(b"\x12", task.input),
+            _text(b"\x1a", task.output),
+            *(_text(b"\x22", codec) for codec in task.codecs),
+            _text(b"\x2a", task.doc),
+            b"\x30" + _KINDS[task.kind],
+            _text(b"\x42", task.receives),
+        ]
+    )
+
+
+def _text(tag: bytes, text: str) -> bytes:
+    return element(tag, text.encode("utf-8", "replace")) if text else b""

@@ -7,7 +7,6 @@ through it what it has sent ahead. docs/protocol.md has the layout and the rules
 from __future__ import annotations
 
 import os
-import platform
 import struct
 import sys
 from threading import Lock
@@ -166,7 +165,7 @@ def full_barrier() -> Callable[[], object] | None:
     Behind it a load does not see less than what others had stored before they saw this
     thread's earlier stores. None where there is nothing of the kind.
     """
-    if platform.machine() in ("x86_64", "AMD64"):
+    if os.uname().machine in ("x86_64", "AMD64"):
         return _locked_instruction()
     if sys.platform == "linux":
         return _membarrier()
@@ -196,7 +195,7 @@ def _membarrier() -> Callable[[], object] | None:
     import ctypes
 
     number = {"aarch64": 283, "riscv64": 283, "loongarch64": 283, "ppc64le": 365, "s390x": 356}
-    call = number.get(platform.machine())
+    call = number.get(os.uname().machine)
     if call is None:
         return None
     query, global_expedited = 0, 1 << 1
