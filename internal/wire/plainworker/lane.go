@@ -113,10 +113,8 @@ func (l *lane) step(c call, givenUp bool) *workerv1.Outcome {
 		l.server.alone.Lock()
 		defer l.server.alone.Unlock()
 	}
-	if fault == ReadsLate || fault == LazyPong {
-		l.server.calling.Lock()
-		defer l.server.calling.Unlock()
-	}
+	l.server.count(1)
+	defer l.server.count(-1)
 	l.run(c, o)
 	if fault != NeverFinishes {
 		l.page.finish(c.seq)

@@ -30,7 +30,8 @@ type server struct {
 	leaving sync.Once
 	kernel  kernel
 	alone   sync.Mutex // of OneThread
-	calling sync.Mutex // of ReadsLate and LazyPong
+	calling *sync.Cond // of calls, for ReadsLate and LazyPong
+	calls   int        // how many run
 
 	mu       sync.Mutex
 	hello    *workerv1.HelloRequest // nil before Hello
@@ -216,8 +217,19 @@ func (s *server) port(lane uint32, seq uint64) *port {
 
 // idle waits until no call runs.
 func (s *server) idle() {
-	s.calling.Lock()
-	defer s.calling.Unlock()
+	s.calling.L.Lock()
+	defer s.calling.L.Unlock()
+	for s.calls > 0 {
+		s.calling.Wait()
+	}
+}
+
+// count counts the calls that run, for idle.
+func (s *server) count(more int) {
+	s.calling.L.Lock()
+	defer s.calling.L.Unlock()
+	s.calls += more
+	s.calling.Broadcast()
 }
 
 // Control takes what must not wait.
