@@ -48,6 +48,13 @@ type TaskError struct {
 	Stack string
 	// Language is the worker's language, such as "go".
 	Language string
+	// Notes are what was added to the error on its way, in languages that
+	// have that, such as Python's add_note.
+	Notes []string
+	// Cause is the error that this one was raised from, as Python's "raise ...
+	// from", nil where there is none. Its Task is empty. Go's wrapped errors are
+	// in Message instead.
+	Cause *TaskError
 
 	sentinel error
 }
@@ -69,7 +76,8 @@ type PanicError struct {
 	Value string
 	// Stack is the stack of the panic.
 	Stack string
-	// Goexit is set when the task called runtime.Goexit instead of panicking.
+	// Goexit is set when the task called runtime.Goexit instead of panicking, or
+	// its like in another language, such as Python's sys.exit.
 	Goexit bool
 	// Language is the worker's language, such as "go".
 	Language string
@@ -90,6 +98,9 @@ func NewPanicError(task string, v any, stack []byte) *PanicError {
 
 // Error returns the task's name and the panic's value.
 func (e *PanicError) Error() string {
+	if e.Goexit && e.Language != "go" && e.Language != "" {
+		return fmt.Sprintf("procpool: task %q tried to end its process: %s", e.Task, e.Value)
+	}
 	if e.Goexit {
 		return fmt.Sprintf("procpool: task %q ended its goroutine with runtime.Goexit", e.Task)
 	}

@@ -173,9 +173,12 @@ func runError(task procpool.Task) error {
 func TestErrorTexts(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		`procpool: task "decode" failed: bad header`:                               &procpool.TaskError{Task: "decode", Message: "bad header"},
-		`procpool: task "decode" panicked: nil map`:                                &procpool.PanicError{Task: "decode", Value: "nil map"},
-		`procpool: task "x" ended its goroutine with runtime.Goexit`:               procpool.NewPanicError("x", nil, nil),
+		`procpool: task "decode" failed: bad header`:                 &procpool.TaskError{Task: "decode", Message: "bad header"},
+		`procpool: task "decode" panicked: nil map`:                  &procpool.PanicError{Task: "decode", Value: "nil map"},
+		`procpool: task "x" ended its goroutine with runtime.Goexit`: procpool.NewPanicError("x", nil, nil),
+		`procpool: task "x" tried to end its process: SystemExit: 4`: &procpool.PanicError{
+			Task: "x", Value: "SystemExit: 4", Goexit: true, Language: "python",
+		},
 		`procpool: worker 28379 died running "decode": signal: segmentation fault`: &procpool.CrashError{Task: "decode", PID: 28379, Reason: "signal: segmentation fault"},
 		`procpool: worker 7 died running "decode": signal: killed (out of memory)`: &procpool.CrashError{Task: "decode", PID: 7, Reason: "signal: killed", OOM: procpool.OOMYes},
 		`procpool: worker 7 died running "x": exit status 2 (likely out of memory); the function had returned but its result was lost`: &procpool.CrashError{

@@ -99,4 +99,6 @@ type TaskInfo struct {
 	// Codecs are the names of the codecs that the task accepts, the
 	// preferred one first.
 	Codecs []string
+	// Doc says what the task does, in words.
+	Doc string
 }

@@ -40,6 +40,7 @@ type spec struct {
 	noWait    bool
 	local     bool
 	shared    bool // a session that runs in one of the pool's workers
+	doc       string
 }
 
 // Define makes a handle on a task and the task itself. name is what crosses the
@@ -191,7 +192,7 @@ func (f *Func[In, Out]) Describe() TaskInfo {
 }
 
 func (s *spec) describe(in, out reflect.Type) TaskInfo {
-	info := TaskInfo{Name: s.name, Kind: s.kind, In: in.String(), Out: out.String(), Codecs: []string{s.codecName}}
+	info := TaskInfo{Name: s.name, Kind: s.kind, Doc: s.doc, In: in.String(), Out: out.String(), Codecs: []string{s.codecName}}
 	for _, c := range []Codec{CBOR, JSON} {
 		if !slices.Contains(info.Codecs, c.Name()) {
 			info.Codecs = append(info.Codecs, c.Name())

@@ -106,3 +106,7 @@ func Metadata(entries map[string]string) Option {
 // worker's fate: see Config.Concurrency of package executor. It is for many sessions
 // that are light. Other verbs ignore it.
 func Shared() Option { return optionFunc(func(s *spec) { s.shared = true }) }
+
+// Doc says what a task does, for people who ask a worker what it serves: the
+// command procpool tasks shows it. Callers may leave it out.
+func Doc(text string) Option { return optionFunc(func(s *spec) { s.doc = text }) }

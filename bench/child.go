@@ -20,6 +20,7 @@ const (
 	partPlugin         = "child:plugin"
 	partPoolHost       = "child:pool-host"
 	partStreams        = "child:streams"
+	partPythonPoolHost = "child:python-pool-host"
 )
 
 // playPart runs the part that the arguments name. It returns false at once
@@ -44,7 +45,9 @@ func playPart(args []string, stdout, stderr io.Writer) (code int, played bool) {
 	case partStreams:
 		err = serveStreams(args[2:])
 	case partPoolHost:
-		err = poolHost(ctx, stdout)
+		err = poolHost(ctx, poolConfig{workers: workers}, stdout)
+	case partPythonPoolHost:
+		err = poolHost(ctx, poolConfig{workers: workers, python: &python{interpreter: args[2], folder: args[3]}}, stdout)
 	default:
 		return 0, false
 	}

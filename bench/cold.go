@@ -12,11 +12,14 @@ import (
 // coldStart runs this binary as a fresh host process each round, which starts
 // a worker and prints when the first result was there. A host that had started
 // workers before would find its own caches warm.
-type coldStart struct{ part string }
+type coldStart struct {
+	part string
+	args []string
+}
 
 // openColdStart warms the page cache with the binary, once.
-func openColdStart(ctx context.Context, part string) (subject, error) {
-	c := coldStart{part: part}
+func openColdStart(ctx context.Context, part string, args ...string) (subject, error) {
+	c := coldStart{part: part, args: args}
 	if _, err := c.Round(ctx); err != nil {
 		return nil, err
 	}
@@ -27,7 +30,7 @@ func openColdStart(ctx context.Context, part string) (subject, error) {
 func (c coldStart) Round(ctx context.Context) (figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	cmd, err := child(ctx, c.part)
+	cmd, err := child(ctx, c.part, c.args...)
 	if err != nil {
 		return nil, err
 	}

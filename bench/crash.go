@@ -141,9 +141,9 @@ func (r replaceRun) waitReady(ctx context.Context) error {
 
 // poolHost is a fresh process that starts a pool and prints how long its first
 // result took, in nanoseconds.
-func poolHost(ctx context.Context, out io.Writer) error {
+func poolHost(ctx context.Context, c poolConfig, out io.Writer) error {
 	start := time.Now()
-	p, err := newPool(ctx, poolConfig{workers: workers})
+	p, err := newPool(ctx, c)
 	if err != nil {
 		return err
 	}

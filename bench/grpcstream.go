@@ -97,13 +97,20 @@ type grpcPeer struct {
 }
 
 func openGRPCPeer(ctx context.Context) (*grpcPeer, error) {
+	return openGRPCServer(func(socket string) (*exec.Cmd, error) {
+		return child(context.WithoutCancel(ctx), partStreams, socket)
+	})
+}
+
+// openGRPCServer starts a server that listens on a socket.
+func openGRPCServer(command func(socket string) (*exec.Cmd, error)) (*grpcPeer, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return nil, err
 	}
 	p := &grpcPeer{dir: dir}
 	socket := filepath.Join(dir, "s")
-	if p.cmd, err = child(context.WithoutCancel(ctx), partStreams, socket); err != nil {
+	if p.cmd, err = command(socket); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -188,6 +195,11 @@ func openGRPCPong(ctx context.Context, count int) (subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.pong(ctx, count)
+}
+
+// pong opens the stream.
+func (p *grpcPeer) pong(ctx context.Context, count int) (*grpcPong, error) {
 	stream, err := p.client.NewStream(context.WithoutCancel(ctx), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+grpcService+"/Pong")
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

@@ -95,7 +95,7 @@ func (s settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return fmt.Errorf("no folder for temporary files: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	py, err := findPython(ctx, folder)
+	py, err := findPython(ctx, folder, root)
 	if err != nil {
 		return err
 	}

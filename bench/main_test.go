@@ -109,8 +109,42 @@ func TestRunMeasuresPool(t *testing.T) {
 			t.Errorf("row %q was not measured: %s", r.What, r.Procpool.Why)
 		}
 	}
-	if measures := len(plan(tinyCounts(), &python{})); len(got.Rows) < measures {
+	measures := 0
+	for _, m := range plan(tinyCounts(), &python{}) {
+		if !strings.HasPrefix(m.Name, "python-") {
+			measures++
+		}
+	}
+	if len(got.Rows) < measures {
 		t.Errorf("%d rows for %d measures:\n%s", len(got.Rows), measures, table)
+	}
+}
+
+// TestRunMeasuresPython does the same for Python workers, beside what they are compared
+// with.
+func TestRunMeasuresPython(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes; run without -short")
+	}
+	root, err := repositoryRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	py, err := findPython(t.Context(), t.TempDir(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := py.usable(); err != nil {
+		t.Skip(err)
+	}
+	got, table := measured(t, "^python-")
+	for _, r := range got.Rows {
+		if r.Procpool.Value == nil || *r.Procpool.Value <= 0 || r.Against == nil || r.Against.Value == nil {
+			t.Errorf("row %q was not measured: %s", r.What, r.Procpool.Why)
+		}
+	}
+	if len(got.Rows) < 12 {
+		t.Errorf("%d rows:\n%s", len(got.Rows), table)
 	}
 }
 
@@ -137,7 +171,7 @@ func TestRunRefusesBadFlags(t *testing.T) {
 // figure, and the reason in the column.
 func TestNoPython(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	py, err := findPython(t.Context(), t.TempDir())
+	py, err := findPython(t.Context(), t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

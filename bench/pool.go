@@ -16,6 +16,9 @@ func newPool(ctx context.Context, c poolConfig) (pool, error) {
 	cfg := executor.Config{
 		Workers: c.workers, QueueSize: c.queueSize, NoPolling: c.noPolling, Spares: c.spares, MaxCalls: c.maxCalls,
 	}
+	if c.python != nil {
+		cfg.Command = executor.Program(c.python.interpreter, c.python.script("worker.py"))
+	}
 	if c.alive != nil {
 		cfg.OnEvent = func(e executor.Event) {
 			switch e.Kind {

@@ -3,10 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,34 +16,61 @@ import (
 	"time"
 )
 
-//go:embed python/ppe.py
-var executorScript []byte
+//go:embed python/*.py
+var scripts embed.FS
 
-// errNoPython is what the table shows where there is no interpreter.
-var errNoPython = errors.New("no python3")
+// What the table shows where there is no interpreter, or where that lacks our SDK.
+var (
+	errNoPython = errors.New("no python3")
+	errNoSDK    = errors.New("the Python SDK is not installed: make python")
+)
 
 // python runs the measurements of CPython's ProcessPoolExecutor, each round in
-// a fresh interpreter.
+// a fresh interpreter, and is what Python workers are run by.
 type python struct {
 	interpreter string
-	script      string
+	folder      string // with the scripts
 	version     string
+	hasSDK      bool
 }
 
-// findPython looks for python3 and writes the script into folder: the spawn
-// start method needs it as a file. Without an interpreter it returns a value
-// whose measurements all fail with errNoPython.
-func findPython(ctx context.Context, folder string) (*python, error) {
-	interpreter, _ := exec.LookPath("python3")
-	if interpreter == "" {
-		return &python{version: errNoPython.Error()}, nil
+// findPython looks for the virtual environment in the repository, which has our SDK,
+// else for python3, and writes the scripts into folder: the spawn start method needs
+// them as files. Without an interpreter it returns a value whose measurements all fail
+// with errNoPython.
+func findPython(ctx context.Context, folder, root string) (*python, error) {
+	interpreter := filepath.Join(root, ".venv", "bin", "python")
+	if _, err := os.Stat(interpreter); root == "" || err != nil {
+		if interpreter, _ = exec.LookPath("python3"); interpreter == "" {
+			return &python{version: errNoPython.Error()}, nil
+		}
 	}
-	p := &python{interpreter: interpreter, script: filepath.Join(folder, "ppe.py")}
-	if err := os.WriteFile(p.script, executorScript, 0o600); err != nil {
-		return nil, fmt.Errorf("the Python script could not be written: %w", err)
+	files, err := fs.Sub(scripts, "python")
+	if err == nil {
+		err = os.CopyFS(folder, files)
 	}
-	p.version = orUnknown(firstLine(ctx, "", interpreter, "--version"))
+	if err != nil {
+		return nil, fmt.Errorf("the Python scripts could not be written: %w", err)
+	}
+	p := &python{interpreter: interpreter, folder: folder, version: orUnknown(firstLine(ctx, "", interpreter, "--version"))}
+	if grpcio := firstLine(ctx, "", interpreter, "-c", "import procpool, grpc; print(grpc.__version__)"); grpcio != "" {
+		p.hasSDK = true
+		p.version += ", grpcio " + grpcio
+	}
 	return p, nil
+}
+
+func (p *python) script(name string) string { return filepath.Join(p.folder, name) }
+
+// usable returns why Python workers can't run, nil if they can.
+func (p *python) usable() error {
+	switch {
+	case p.interpreter == "":
+		return errNoPython
+	case !p.hasSDK:
+		return errNoSDK
+	}
+	return nil
 }
 
 // measures returns a side that runs one measure of the script.
@@ -51,7 +79,7 @@ func (p *python) measures(name, measure string, arguments ...int) side {
 		if p.interpreter == "" {
 			return nil, errNoPython
 		}
-		command := []string{p.script, measure}
+		command := []string{p.script("ppe.py"), measure}
 		for _, argument := range arguments {
 			command = append(command, strconv.Itoa(argument))
 		}

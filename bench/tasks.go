@@ -64,7 +64,8 @@ type poolConfig struct {
 	queueSize int // 0 for the default
 	noPolling bool
 	spares    int
-	maxCalls  int // 0 for no recycling
+	maxCalls  int     // 0 for no recycling
+	python    *python // whose workers they are; nil for this binary's
 	// alive, if it is set, counts the workers that are ready, spares included.
 	alive *atomic.Int32
 }

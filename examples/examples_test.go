@@ -103,7 +103,9 @@ func finish(t *testing.T, name string, cmd *exec.Cmd) result {
 	r := result{name: name, dir: t.TempDir()}
 	// Whoever inherits this was started by the program.
 	mark := "PROGRAM_UNDER_TEST=" + temp
-	cmd.Dir = r.dir
+	if cmd.Dir == "" {
+		cmd.Dir = r.dir
+	}
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp, mark)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

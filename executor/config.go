@@ -6,8 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -49,6 +47,11 @@ type Config struct {
 	Env []string
 	// Dir is the workers' working directory; empty means the host's.
 	Dir string
+	// Tasks are handles on what the program is going to call, above all those that
+	// it has by procpool.Remote. If the workers do not serve one of them, or by its
+	// name one of other types, New fails in place of the first call. Types that do
+	// not compare between two languages, such as a struct and a class, are let pass.
+	Tasks []procpool.Task
 
 	// QueueSize bounds how many calls wait for a worker; 0 means 16,384. A
 	// submitter blocks when it is reached, or with procpool.NoWait is
@@ -66,7 +69,9 @@ type Config struct {
 
 	// MaxDedicated is how many sessions may run at once that have a process of
 	// their own, beside the workers; 0 means 16. Further ones wait when they are
-	// opened.
+	// opened. As many workers beyond Workers may be started while calls wait for
+	// calls that they have made themselves, where a worker runs only one call at a
+	// time, as those in Python do.
 	MaxDedicated int
 	// NestingDepth is how deep calls may be nested that tasks make of the pool they
 	// run in; 0 means 100. NestedCalls is how many of them there may be at once; 0
@@ -183,26 +188,6 @@ type Config struct {
 	// a third; other I/O of the program may wait for up to a millisecond
 	// meanwhile. docs/benchmarks has both with and without.
 	NoPolling bool
-}
-
-// Command is a program for workers to run.
-type Command struct {
-	path string
-	args []string
-}
-
-// Program makes a Command of a program's name or path and its arguments. A name
-// without a slash is looked up in PATH when the pool is made.
-func Program(path string, args ...string) Command {
-	return Command{path: path, args: args}
-}
-
-// String returns the command line; "this program" for the zero value.
-func (c Command) String() string {
-	if c.path == "" {
-		return "this program"
-	}
-	return strings.Join(append([]string{c.path}, c.args...), " ")
 }
 
 const (
@@ -373,18 +358,6 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
-}
-
-// resolve finds the program's file, so that a mistyped name is an error at once
-// and a later change of PATH or of the working directory changes nothing.
-func (c Command) resolve(dir string) (string, error) {
-	if strings.ContainsRune(c.path, filepath.Separator) {
-		if dir != "" && !filepath.IsAbs(c.path) {
-			return filepath.Abs(filepath.Join(dir, c.path))
-		}
-		return filepath.Abs(c.path)
-	}
-	return exec.LookPath(c.path)
 }
 
 // threadVariables are read by the Go runtime and by numeric libraries to decide

@@ -38,6 +38,9 @@ func (c *core) start(s *sched.Scheduler, number int) error {
 		OnNested: m.nested, OnProgress: m.reported, OnLog: m.logged, LogLevel: c.level,
 	})
 	if err != nil {
+		if failed, ok := errors.AsType[*procpool.StartError](err); ok && c.cfg.Command.python {
+			explainPython(c.path, failed)
+		}
 		return err
 	}
 	m.Worker = w
@@ -47,8 +50,11 @@ func (c *core) start(s *sched.Scheduler, number int) error {
 	traits := sched.Traits{Recorder: hello.Recorder, Lanes: min(hello.Lanes, m.concurrency()), MaxLanes: hello.Lanes}
 	names := c.served.learn(hello.Tasks)
 	if names == nil && !c.served.same(hello.Tasks) {
-		err = &procpool.StartError{Command: c.commandLine(), Reason: "it serves other tasks than the first worker did", ExitCode: -1}
-	} else if !c.cfg.Initializer.IsZero() {
+		err = notStarted(c.commandLine(), "it serves other tasks than the first worker did", nil)
+	} else {
+		err = c.checkTasks(hello.Tasks, hello.Language)
+	}
+	if err == nil && !c.cfg.Initializer.IsZero() {
 		err = m.initialize(c.startCtx)
 		traits.Used = 1
 	}

@@ -107,7 +107,7 @@ var (
 func TestMain(m *testing.M) {
 	tasks := []procpool.Task{
 		square, identity, unwrap, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
-		prints, stdin, environment, arguments, allocate, look, nested, spin,
+		prints, stdin, environment, arguments, allocate, look, nested, spin, documented,
 	}
 	tasks = slices.Concat(tasks, superviseTasks(), flowTasks(), chaosTasks, chaosFlowTasks)
 	if os.Getenv(otherTasks) != "" {

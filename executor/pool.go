@@ -87,6 +87,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	c.sched = c.newScheduler(sched.Config{
 		QueueSize: cfg.QueueSize, QueueBytes: cfg.QueueBytes,
 		Workers: cfg.Workers, MinWorkers: cfg.MinWorkers, Spares: cfg.Spares, Concurrency: cfg.Concurrency,
+		Extra:     cfg.MaxDedicated,
 		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
 		NestingDepth: cfg.NestingDepth, NestedCalls: cfg.NestedCalls,
 	})
@@ -140,15 +141,9 @@ func (c *core) chooseProgram() error {
 	}
 	c.env = withThreads(selfexec.WorkerEnv(base), c.cfg.ThreadsPerWorker, c.cfg.Env)
 	if !self {
-		path, err := c.cfg.Command.resolve(c.cfg.Dir)
-		if err != nil {
-			return &procpool.StartError{
-				Command: append([]string{c.cfg.Command.path}, c.cfg.Command.args...), ExitCode: -1,
-				Reason: "the program was not found", Err: err,
-			}
-		}
-		c.path, c.args = path, append([]string{c.cfg.Command.path}, c.cfg.Command.args...)
-		return nil
+		var err error
+		c.path, c.args, err = c.cfg.Command.resolve(c.cfg.Dir, c.env)
+		return err
 	}
 	if !selfexec.InitCalled() {
 		return &procpool.StartError{ExitCode: -1, Reason: "workers are to run this program again, but it has not called workerproc.Init: " +

@@ -11,6 +11,7 @@ import (
 type servedTasks struct {
 	mu    sync.Mutex
 	names []string // sorted; nil until known
+	infos []procpool.TaskInfo
 }
 
 // learn takes over the first worker's tasks and returns their names; nil when
@@ -21,7 +22,7 @@ func (s *servedTasks) learn(tasks []procpool.TaskInfo) []string {
 	if s.names != nil {
 		return nil
 	}
-	s.names = sortedNames(tasks)
+	s.names, s.infos = sortedNames(tasks), tasks
 	return s.names
 }
 
@@ -60,4 +61,17 @@ func (c *core) unknownTask(call *procpool.Call) error {
 		remedy = "pass it to workerproc.Init (in tests, to procpooltest.Main)"
 	}
 	return procpool.UnknownTaskError(call, c.served.list(), remedy)
+}
+
+// Tasks returns what the workers serve, in the order in which they say it, each with
+// its types and its documentation. It does not block.
+func (p *Pool) Tasks() []procpool.TaskInfo {
+	s := &p.core.served
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	infos := slices.Clone(s.infos)
+	for i := range infos {
+		infos[i].Codecs = slices.Clone(infos[i].Codecs)
+	}
+	return infos
 }

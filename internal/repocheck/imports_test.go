@@ -70,6 +70,14 @@ var importRules = []importRule{
 		why: "generated code needs its runtimes and nothing of ours",
 	},
 	{
+		tree: "internal/conformance", ours: []string{".", "executor", "protocodec", "internal/wire/rawhost", "internal/proc", "internal/gen"}, modules: []string{protobufModule, sysModule},
+		why: "the kit is a host: it drives workers through the pool, or message by message through the raw host, and knows no gRPC",
+	},
+	{
+		tree: "internal/conformance/standard", ours: []string{".", "protocodec", "workerproc"}, modules: []string{protobufModule},
+		why: "the standard worker is a worker like any other, and shows the SDK and nothing of the kit",
+	},
+	{
 		tree: "internal/repocheck",
 		why:  "the rules must be readable when nothing else compiles",
 	},
@@ -231,6 +239,14 @@ func TestImportRulesRefuse(t *testing.T) {
 		{dir: "examples/hello", imports: modulePath + "/internal/proc", test: true},
 		{dir: "bench", imports: pluginModule, want: true},
 		{dir: "bench", imports: modulePath + "/internal/sched"},
+		{dir: "internal/conformance", imports: modulePath + "/executor", want: true},
+		{dir: "internal/conformance", imports: modulePath + "/internal/wire/rawhost", want: true},
+		{dir: "internal/conformance", imports: modulePath + "/internal/wire"},
+		{dir: "internal/conformance", imports: modulePath + "/workerproc"},
+		{dir: "internal/conformance", imports: grpcModule},
+		{dir: "internal/conformance/standard/worker", imports: modulePath + "/workerproc", want: true},
+		{dir: "internal/conformance/standard", imports: modulePath + "/executor"},
+		{dir: "internal/conformance/standard", imports: modulePath + "/internal/conformance"},
 		{dir: "cmd/procpool", imports: modulePath + "/internal/conformance", want: true},
 		{dir: "cmd/procpool", imports: modulePath + "/internal/wire"},
 	}

@@ -62,13 +62,16 @@ func TestReadmeProgramsAreExamples(t *testing.T) {
 	t.Parallel()
 	examples := map[string]string{}
 	for _, name := range files(t) {
-		if inTree(name, "examples") && path.Ext(name) == ".go" {
+		if inTree(name, "examples") && slices.Contains([]string{".go", ".py"}, path.Ext(name)) {
 			if data, ok := read(t, name); ok {
 				examples[squeeze(string(data))] = name
 			}
 		}
 	}
 	for _, block := range codeBlocks(readme(t)) {
+		if block.language == "python" && examples[squeeze(block.text)] == "" {
+			t.Errorf("README.md:%d is a Python script, and no file in examples/ has the same text: copy one or the other", block.line)
+		}
 		if block.language != "go" {
 			continue
 		}

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -25,6 +26,7 @@ func (s *Scheduler) dispatchLocked() {
 }
 
 func (s *Scheduler) feedIdleLocked() {
+	var tried []*lane // that refused, so that each has its turn and none has it for ever
 	for again := true; again; {
 		again = false
 		waiting := s.queue.waiting()
@@ -45,7 +47,11 @@ func (s *Scheduler) feedIdleLocked() {
 		for _, l := range refused {
 			s.maybeIdleLocked(l)
 		}
-		again = again || s.counters.requeued != taken
+		tried = append(tried, refused...)
+		// In the place of a lane that refused another one of its worker may idle now,
+		// for which calls wait.
+		again = again || s.counters.requeued != taken ||
+			slices.ContainsFunc(s.wanted, func(l *lane) bool { return !slices.Contains(tried, l) })
 	}
 }
 

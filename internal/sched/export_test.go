@@ -129,7 +129,7 @@ func (s *Scheduler) Check() error {
 			lanes += w.slots
 		}
 		held, keys, idles, empty := 0, 0, 0, 0
-		w.check(want)
+		w.check(s.cfg.Extra, want)
 		for _, l := range w.lanes {
 			errs = append(errs, l.check()...)
 			own, ownBytes := s.checkLines(fmt.Sprintf("worker %d's own queue", number), &l.own, l, want)
@@ -261,7 +261,7 @@ func (l *lane) usesOf(key string) (n int) {
 }
 
 // check recounts what a worker's lanes add up to.
-func (w *worker) check(want func(what string, got, want any)) {
+func (w *worker) check(extra int, want func(what string, got, want any)) {
 	busy, waiting, suspects, alone := 0, 0, false, false
 	for _, l := range w.made {
 		if l.held > 0 {
@@ -286,7 +286,7 @@ func (w *worker) check(want func(what string, got, want any)) {
 	want(name+"waiting", w.waiting, waiting)
 	want(name+"suspect", w.suspect, suspects)
 	want(name+"alone", w.alone, alone)
-	if w.waiting >= w.maxLanes && !w.retiring && !w.dead {
+	if w.stuck() && extra == 0 {
 		want(name+"lanes that wait", w.waiting, "fewer than it has")
 	}
 }

@@ -10,6 +10,7 @@ import (
 // fleetConfig says how many workers there are to be and how long they stay.
 type fleetConfig struct {
 	Min, Max    int            // workers that take calls, 1 <= Min <= Max
+	Extra       int            // workers beyond these in the place of some that are stuck
 	Spares      int            // workers kept ready beside them that take none
 	GrowAfter   time.Duration  // a call that waits so long makes the fleet grow
 	IdleTimeout time.Duration  // a worker beyond Min that idles so long is let go
@@ -27,12 +28,14 @@ type fleetConfig struct {
 //
 // A worker starts; when it is ready it is a spare; when ordered to it serves, which
 // is to take calls; and at last it retires, which is to finish what it holds. The
-// fleet's aim is target serving workers and Spares spares, and one worker more
-// while any is due for replacement. A replacement is an ordinary new worker: when
+// fleet's aim is target serving workers and Spares spares, one more for each worker
+// that is stuck, within Extra, and one more while any is due for replacement. A replacement is an ordinary new worker: when
 // it is ready it serves in the place of one that is due.
 type fleet struct {
 	cfg     fleetConfig
 	target  int               // how many are to serve, from Min to Max
+	extra   int               // how many beside them, from 0 to Extra
+	stuck   int               // how many of those that serve can't
 	members []*member         // those that may have a process, by number
 	n       [memberStates]int // how many of them are in each state
 	numbers int               // the last number given out
@@ -118,6 +121,7 @@ type load struct {
 	idle      int   // serving workers that hold nothing
 	idlest    int   // the one of them that has idled longest, 0 for none
 	idleSince int64 // since when it has
+	stuck     int   // serving workers that can take no call before another one has
 }
 
 // fleetCounts says how many workers there are of each kind. Owed are those that
@@ -252,7 +256,7 @@ func (f *fleet) end() { f.ended = true }
 // refusal returns the error with which to refuse calls, nil while there is a worker
 // or it is worth waiting for one.
 func (f *fleet) refusal() error {
-	if f.n[serving]+f.n[spare] > 0 {
+	if f.n[serving]+f.n[spare] > f.stuck {
 		return nil
 	}
 	return f.restarts.refusal()
@@ -261,14 +265,17 @@ func (f *fleet) refusal() error {
 func (f *fleet) counts() fleetCounts {
 	return fleetCounts{
 		serving: f.n[serving], spare: f.n[spare], starting: f.n[starting], retiring: f.n[retiring],
-		owed: max(f.target+f.cfg.Spares-f.living(), 0),
+		owed: max(f.goal()+f.cfg.Spares-f.living(), 0),
 	}
 }
 
 // surplus reports whether there are to be more workers than the least, full whether
 // there are to be as many as there may.
-func (f *fleet) surplus() bool { return f.target > f.cfg.Min }
+func (f *fleet) surplus() bool { return f.target > f.cfg.Min || f.extra > 0 }
 func (f *fleet) full() bool    { return f.target >= f.cfg.Max }
+
+// goal returns how many workers are to serve, those included that are stuck.
+func (f *fleet) goal() int { return f.target + f.extra }
 
 // living returns how many workers there are that do not retire.
 func (f *fleet) living() int { return f.n[starting] + f.n[spare] + f.n[serving] }

@@ -7,6 +7,7 @@ import "time"
 // the orders were carried out. When nothing has happened it costs next to nothing.
 func (f *fleet) orders(now int64, l load) []order {
 	f.lapse(now)
+	f.relieve(l)
 	grows, shrinks := reached(f.growAt(l), now), reached(f.shrinkAt(l), now)
 	if f.ended || !f.stale && !grows && !shrinks && !reached(f.alarm, now) {
 		return nil
@@ -14,8 +15,7 @@ func (f *fleet) orders(now int64, l load) []order {
 	f.grow(now, l, grows)
 	surplus := retireSurplus
 	if shrinks {
-		f.target--
-		f.shrunkAt = now
+		f.shrink(now)
 		surplus = retireIdle
 	}
 	f.review(now)
@@ -30,6 +30,15 @@ func (f *fleet) orders(now int64, l load) []order {
 	return plan
 }
 
+// relieve has workers started in the place of those that are stuck. They stay when
+// these go on, until they idle: what was nested once will be again.
+func (f *fleet) relieve(l load) {
+	f.stuck = l.stuck
+	if want := min(l.stuck, f.cfg.Extra); want > f.extra {
+		f.extra, f.stale = want, true
+	}
+}
+
 // wake returns when orders has to be called though nothing happens, 0 for never.
 func (f *fleet) wake(l load) int64 {
 	if f.ended {
@@ -42,7 +51,7 @@ func (f *fleet) wake(l load) int64 {
 // Each call that waits is worth one worker, including those that are under way. No
 // more are asked for while starts fail.
 func (f *fleet) growAt(l load) int64 {
-	if l.idle > 0 || f.target >= f.cfg.Max || f.heldBack > 0 || l.waiting <= f.target-f.n[serving] {
+	if l.idle > 0 || f.target >= f.cfg.Max || f.heldBack > 0 || l.waiting <= f.goal()-f.n[serving] {
 		return 0
 	}
 	return max(l.since, f.grownAt) + int64(f.cfg.GrowAfter)
@@ -53,7 +62,7 @@ func (f *fleet) grow(now int64, l load, grows bool) {
 	if !grows {
 		return
 	}
-	underWay := f.target - f.n[serving]
+	underWay := f.goal() - f.n[serving]
 	f.target += min(f.target, f.cfg.Max-f.target, l.waiting-underWay)
 	f.grownAt = now
 }
@@ -63,11 +72,21 @@ func (f *fleet) grow(now int64, l load, grows bool) {
 // shrinks for what has idled for IdleTimeout, which is not within IdleTimeout of
 // growing, since it grows when none idles; while no call waits; and in small steps.
 func (f *fleet) shrinkAt(l load) int64 {
-	if f.target <= f.cfg.Min || l.idlest == 0 || l.waiting > 0 {
+	if f.target <= f.cfg.Min && f.extra <= l.stuck || l.idlest == 0 || l.waiting > 0 {
 		return 0
 	}
 	timeout := int64(f.cfg.IdleTimeout)
 	return max(l.idleSince+timeout, f.shrunkAt+timeout/10)
+}
+
+// shrink lowers the goal by one.
+func (f *fleet) shrink(now int64) {
+	if f.extra > f.stuck {
+		f.extra--
+	} else {
+		f.target--
+	}
+	f.shrunkAt = now
 }
 
 // review retires what was given its last call, and finds what is too old and what
@@ -93,7 +112,7 @@ func (f *fleet) review(now int64) {
 // promote has spares serve where workers are missing; one that is due only if
 // there is no other.
 func (f *fleet) promote(now int64) {
-	for f.n[serving] < f.target && f.n[spare] > 0 {
+	for f.n[serving] < f.goal() && f.n[spare] > 0 {
 		m := f.oldest(spare, false)
 		if m == nil {
 			m = f.oldest(spare, true)
@@ -127,7 +146,7 @@ func (f *fleet) trim(l load, surplus retireReason) (unfinished bool) {
 		f.retire(m, retireSurplus)
 	}
 	named := false
-	for f.n[serving] > f.target {
+	for f.n[serving] > f.goal() {
 		m := f.oldest(serving, true)
 		if m == nil && named && l.idle > 1 {
 			return true
@@ -148,7 +167,7 @@ func (f *fleet) trim(l load, surplus retireReason) (unfinished bool) {
 
 // launch starts what is missing, but for what is held back.
 func (f *fleet) launch(now int64, l load) {
-	missing := f.target + f.cfg.Spares - f.living() - f.heldBack
+	missing := f.goal() + f.cfg.Spares - f.living() - f.heldBack
 	if f.oldest(spare, true) != nil || f.oldest(serving, true) != nil {
 		missing++
 	}

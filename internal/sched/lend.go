@@ -46,9 +46,43 @@ func (l *lane) waits() bool { return l.loan != nil && l.loan.calls > 0 }
 // active is how many lanes hold calls that do not wait for nested ones.
 func (w *worker) active() int { return w.busy - w.waiting }
 
-// canLend reports whether one more call of the worker may wait: one lane must be left
-// for those that do not. A worker that takes no calls needs none.
-func (w *worker) canLend() bool { return w.retiring || w.waiting+1 < w.maxLanes }
+// stuck reports whether all lanes that the worker has hold calls that wait, so that it
+// takes no call before one of these goes on.
+func (w *worker) stuck() bool {
+	return w.waiting >= w.maxLanes && !w.spare && !w.retiring && !w.dead
+}
+
+// canLendLocked reports whether one more call of the worker may wait: one lane must be
+// left for those that do not, or else another worker may be started in its place. A
+// worker that takes no calls needs neither.
+func (s *Scheduler) canLendLocked(w *worker) bool {
+	return w.retiring || w.waiting+1 < w.maxLanes || s.stuckLocked() < s.cfg.Extra
+}
+
+// stuckLocked returns how many workers are stuck.
+func (s *Scheduler) stuckLocked() (n int) {
+	for _, w := range s.workers {
+		if w.stuck() {
+			n++
+		}
+	}
+	return n
+}
+
+// relieveLocked has a worker started in the place of one that is stuck, and let go when
+// it idles.
+func (s *Scheduler) relieveLocked() {
+	s.fleet.stale = true
+	if s.elastic {
+		return
+	}
+	s.elastic = true
+	for _, w := range s.workers {
+		if w.held == 0 {
+			w.idle = max(s.now(), 1)
+		}
+	}
+}
 
 // lends reports whether the worker's idle lanes are not simply those that are empty.
 func (w *worker) lends() bool { return w.waiting > 0 || len(w.lanes) > w.slots }
@@ -63,6 +97,9 @@ func (s *Scheduler) lendLocked(ln *loan) {
 	l := ln.lane
 	ln.since = s.now()
 	l.worker.waiting++
+	if l.worker.stuck() {
+		s.relieveLocked()
+	}
 	l.worker.seclude()
 	s.refitLocked(l.worker)
 	if l.isAhead {
@@ -80,6 +117,9 @@ func (s *Scheduler) returnLocked(ln *loan) {
 	}
 	l, w := ln.lane, ln.lane.worker
 	ln.waited += time.Duration(s.now() - ln.since)
+	if w.stuck() {
+		s.fleet.stale = true
+	}
 	w.waiting--
 	w.seclude()
 	if (w.active() > w.slots || w.alone) && !s.ended {

@@ -73,6 +73,9 @@ func (w *world) config(rng *rand.Rand) sched.Config {
 	}
 	cfg.NestingDepth, cfg.NestedCalls = 1+rng.IntN(8), 1+rng.IntN(1<<rng.IntN(9))
 	w.slots, w.moreLanes, cfg.MinWorkers = cfg.Concurrency, rng.IntN(12), cfg.Workers
+	if rng.IntN(3) == 0 {
+		w.moreLanes, cfg.Extra = rng.IntN(2), 1+rng.IntN(6)
+	}
 	if rng.IntN(2) == 0 {
 		return cfg
 	}

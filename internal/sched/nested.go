@@ -74,8 +74,12 @@ func (s *Scheduler) loanLocked(p Parent) (ln *loan, why string) {
 	case c.Slot.Mark != markSent || c.Finished():
 		return nil, "the call that makes it was given up"
 	}
-	if ln = l.loanFor(p.Seq); ln.calls == 0 && !l.worker.canLend() {
-		return nil, fmt.Sprintf("its worker has %d lanes, and calls that wait for nested ones hold all but the last", l.worker.maxLanes)
+	if ln = l.loanFor(p.Seq); ln.calls == 0 && !s.canLendLocked(l.worker) {
+		why = fmt.Sprintf("its worker has %d lanes, and calls that wait for nested ones hold all but the last", l.worker.maxLanes)
+		if s.cfg.Extra > 0 {
+			why += fmt.Sprintf("; so it is in %d workers, and Config.MaxDedicated allows for no more in their place", s.cfg.Extra)
+		}
+		return nil, why
 	}
 	return ln, ""
 }

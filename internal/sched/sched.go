@@ -23,6 +23,9 @@ type Config struct {
 	// Workers and MinWorkers are how many workers take calls, Spares how many
 	// are ready beside them, Concurrency how many calls each runs at once.
 	Workers, MinWorkers, Spares, Concurrency int
+	// Extra is how many workers there may be beyond Workers, each in the place of one
+	// whose every lane holds a call that waits for nested ones.
+	Extra int
 	// GrowAfter, IdleTimeout, MaxCalls and MaxAge are as in the pool's Config.
 	GrowAfter, IdleTimeout time.Duration
 	MaxCalls               int
@@ -153,11 +156,11 @@ func New(cfg Config) *Scheduler {
 	cfg.Concurrency = max(cfg.Concurrency, 1)
 	cfg.NestingDepth = min(cfg.NestingDepth, math.MaxUint16)
 	if cfg.Once {
-		cfg.Workers, cfg.MinWorkers, cfg.Spares, cfg.MaxCalls = 1, 1, 0, 1
+		cfg.Workers, cfg.MinWorkers, cfg.Spares, cfg.Extra, cfg.MaxCalls = 1, 1, 0, 0, 1
 	}
 	s := &Scheduler{
 		fleet: newFleet(fleetConfig{
-			Min: cfg.MinWorkers, Max: cfg.Workers, Spares: cfg.Spares, GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout,
+			Min: cfg.MinWorkers, Max: cfg.Workers, Spares: cfg.Spares, Extra: cfg.Extra, GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout,
 			MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge, Number: cfg.Number, Once: cfg.Once,
 		}),
 		elastic:   cfg.MinWorkers < cfg.Workers || cfg.Once,

@@ -55,6 +55,9 @@ func (s *Scheduler) loadLocked() (l load) {
 		l.since = s.queue.oldest()
 	}
 	for _, w := range s.workers {
+		if w.stuck() {
+			l.stuck++
+		}
 		if w.held > 0 || w.spare || w.retiring || w.dead {
 			continue
 		}

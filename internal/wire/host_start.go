@@ -298,7 +298,7 @@ func readHello(r *workerv1.HelloResponse, lanes int) (Hello, map[string]uint32, 
 		functions[t.GetName()] = uint32(i)
 		h.Tasks = append(h.Tasks, procpool.TaskInfo{
 			Name: t.GetName(), Kind: kindFromWire(t.GetKind()), In: t.GetInput(), Out: t.GetOutput(), Receives: t.GetReceives(),
-			Codecs: slices.Clone(t.GetCodecs()),
+			Codecs: slices.Clone(t.GetCodecs()), Doc: t.GetDoc(),
 		})
 	}
 	return h, functions, nil

@@ -17,14 +17,21 @@ type failure struct {
 	kind                                  workerv1.FailureKind
 	task, typ, message, code, stack, lang string
 	codec, op                             string
+	notes                                 []string
+	cause                                 *failure
 
 	// host is what failures have that a host tells a task of, nil for those that a
 	// worker tells its host of: those can't be of a kind that is the host's alone.
 	host *hostFailure
 }
 
-// maxFailureText is where a failure's texts are cut, on both sides.
-const maxFailureText = 64 << 10
+// maxFailureText is where a failure's texts are cut, on both sides, maxNotes and
+// maxCauses how many notes and how long a chain of causes are kept.
+const (
+	maxFailureText = 64 << 10
+	maxNotes       = 64
+	maxCauses      = 16
+)
 
 // failureOf turns what the run of a task returned into data. name is the task's,
 // for errors that don't hold it.
@@ -36,10 +43,7 @@ func failureOf(name string, err error) failure {
 	)
 	switch {
 	case errors.As(err, &taskErr):
-		return failure{
-			kind: workerv1.FailureKind_FAILURE_KIND_TASK, task: taskErr.Task, typ: taskErr.Type, message: taskErr.Message,
-			code: taskErr.Code, stack: taskErr.Stack, lang: taskErr.Language,
-		}
+		return taskFailure(taskErr, maxCauses)
 	case errors.As(err, &panicErr):
 		f := failure{
 			kind: workerv1.FailureKind_FAILURE_KIND_PANIC, task: panicErr.Task, message: panicErr.Value,
@@ -68,6 +72,19 @@ func failureOf(name string, err error) failure {
 	return f
 }
 
+// taskFailure is the failure of a task, with at most so many causes.
+func taskFailure(e *procpool.TaskError, causes int) failure {
+	f := failure{
+		kind: workerv1.FailureKind_FAILURE_KIND_TASK, task: e.Task, typ: e.Type, message: e.Message,
+		code: e.Code, stack: e.Stack, lang: e.Language, notes: e.Notes,
+	}
+	if e.Cause != nil && causes > 0 {
+		cause := taskFailure(e.Cause, causes-1)
+		f.cause = &cause
+	}
+	return f
+}
+
 // err turns the data back into an error of the same family.
 func (f *failure) err() error {
 	if f.host != nil {
@@ -88,7 +105,17 @@ func (f *failure) err() error {
 	case workerv1.FailureKind_FAILURE_KIND_UNKNOWN_TASK:
 		return &remoteError{text: f.message, is: procpool.ErrUnknownTask}
 	}
-	return &procpool.TaskError{Task: f.task, Type: f.typ, Message: f.message, Code: f.code, Stack: f.stack, Language: f.lang}
+	return f.taskErr()
+}
+
+func (f *failure) taskErr() *procpool.TaskError {
+	e := &procpool.TaskError{
+		Task: f.task, Type: f.typ, Message: f.message, Code: f.code, Stack: f.stack, Language: f.lang, Notes: f.notes,
+	}
+	if f.cause != nil {
+		e.Cause = f.cause.taskErr()
+	}
+	return e
 }
 
 // remoteError is an error that was made in another process: its text, and what it
@@ -118,10 +145,11 @@ const (
 	tagFailureLanguage = 7<<3 | wireBytes
 	tagFailureCodec    = 8<<3 | wireBytes
 	tagFailureOp       = 9<<3 | wireBytes
+	tagFailureNotes    = 10<<3 | wireBytes
+	tagFailureCause    = 11<<3 | wireBytes
 )
 
-// text returns the field of that tag, nil when there is none. Notes and causes
-// have no place in procpool's errors yet and are passed over.
+// text returns the field of that tag, nil when there is none.
 func (f *failure) text(tag uint64) *string {
 	switch tag {
 	case tagFailureTask:
@@ -156,14 +184,23 @@ func (f *failure) append(dst []byte) []byte {
 			dst = protowire.AppendString(dst, cutText(*text))
 		}
 	}
+	for _, note := range f.notes[:min(len(f.notes), maxNotes)] {
+		dst = protowire.AppendVarint(dst, tagFailureNotes)
+		dst = protowire.AppendString(dst, cutText(note))
+	}
+	if f.cause != nil {
+		dst = append(dst, tagFailureCause, 0)
+		at := len(dst) - 1
+		dst = closeLength(f.cause.append(dst), at, 0)
+	}
 	if f.host != nil {
 		dst = f.host.append(dst)
 	}
 	return dst
 }
 
-// parse decodes the fields of a Failure into f.
-func (f *failure) parse(data []byte) error {
+// parse decodes the fields of a Failure into f. Causes beyond so many are passed over.
+func (f *failure) parse(data []byte, causes int) error {
 	for len(data) > 0 {
 		whole := data
 		tag, n := consumeVarint(data)
@@ -183,23 +220,39 @@ func (f *failure) parse(data []byte) error {
 				return errTruncated
 			}
 			f.kind = workerv1.FailureKind(kind)
-		} else if f.host != nil {
+		} else {
 			part, rest, err := readField(whole)
 			if err == nil {
-				err = f.host.parse(part)
+				err = f.parseField(part, causes)
 			}
 			if err != nil {
 				return err
 			}
 			data = rest
 			continue
-		} else {
-			var err error
-			if n, err = skipField(tag, data); err != nil {
-				return err
-			}
 		}
 		data = data[n:]
+	}
+	return nil
+}
+
+// parseField takes in one field that is no text nor the kind, which may be unknown.
+func (f *failure) parseField(part field, causes int) error {
+	switch {
+	case part.tag == tagFailureNotes:
+		if len(f.notes) < maxNotes {
+			f.notes = append(f.notes, part.text())
+		}
+	case part.tag == tagFailureCause:
+		if causes == 0 {
+			return nil
+		}
+		if f.cause == nil {
+			f.cause = new(failure)
+		}
+		return f.cause.parse(part.body, causes-1)
+	case f.host != nil:
+		return f.host.parse(part)
 	}
 	return nil
 }

@@ -16,12 +16,10 @@ type hostFailure struct {
 	crash   *procpool.CrashError // nil where there is none
 	limit   time.Duration
 	attempt int
-	cause   *failure // of a failed start; has no cause itself
 }
 
 // The fields of such a Failure, see message.go.
 const (
-	tagFailureCause   = 11<<3 | wireBytes
 	tagFailureCrash   = 12<<3 | wireBytes
 	tagFailureLimit   = 13<<3 | wireVarint
 	tagFailureAttempt = 14<<3 | wireVarint
@@ -88,7 +86,7 @@ func startFailure(e *procpool.StartError) failure {
 				break
 			}
 		}
-		f.host.cause = &cause
+		f.cause = &cause
 	}
 	return f
 }
@@ -114,7 +112,7 @@ func (f *failure) hostErr() error {
 		if f.host.crash != nil {
 			e.ExitCode = f.host.crash.ExitCode
 		}
-		if cause := f.host.cause; cause != nil {
+		if cause := f.cause; cause != nil {
 			e.Err = &remoteError{text: cause.message, is: sentinelOf(cause.kind)}
 		}
 		return e
@@ -137,11 +135,6 @@ func sentinelOf(kind workerv1.FailureKind) error {
 
 // append appends the fields to dst.
 func (h *hostFailure) append(dst []byte) []byte {
-	if h.cause != nil {
-		dst = append(dst, tagFailureCause, 0)
-		at := len(dst) - 1
-		dst = closeLength(h.cause.append(dst), at, 0)
-	}
 	if h.crash != nil {
 		dst = append(dst, tagFailureCrash, 0)
 		at := len(dst) - 1
@@ -154,11 +147,6 @@ func (h *hostFailure) append(dst []byte) []byte {
 // parse takes in one field, which may be none of these.
 func (h *hostFailure) parse(f field) error {
 	switch f.tag {
-	case tagFailureCause:
-		if h.cause == nil {
-			h.cause = new(failure)
-		}
-		return h.cause.parse(f.body)
 	case tagFailureCrash:
 		if h.crash == nil {
 			h.crash = new(procpool.CrashError)

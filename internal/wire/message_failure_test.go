@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -42,9 +44,9 @@ func TestFailureFamiliesCrossTheWire(t *testing.T) {
 			text: `procpool: task "scale" failed: no such file`,
 			as: func(err error) bool {
 				var e *procpool.TaskError
-				return errors.As(err, &e) && *e == procpool.TaskError{
+				return errors.As(err, &e) && reflect.DeepEqual(*e, procpool.TaskError{
 					Task: "scale", Type: "*fs.PathError", Message: "no such file", Code: "missing", Stack: "main.go:1", Language: "go",
-				}
+				})
 			},
 		},
 		"panic": {
@@ -149,7 +151,48 @@ func TestFailureTextsAreCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var f failure
-	if err := f.parse(data); err != nil || len(f.message) > maxFailureText {
+	if err := f.parse(data, maxCauses); err != nil || len(f.message) > maxFailureText {
 		t.Errorf("the host took a text of %d bytes, error %v", len(f.message), err)
+	}
+}
+
+// An exception's notes and what it was raised from arrive, in bounds.
+func TestNotesAndCausesCrossTheWire(t *testing.T) {
+	t.Parallel()
+	sent := &procpool.TaskError{
+		Task: "load", Type: "ValueError", Message: "bad header", Language: "python", Notes: []string{"in part.bin", "at byte 7"},
+		Cause: &procpool.TaskError{
+			Type: "KeyError", Message: "'size'", Language: "python",
+			Cause: &procpool.TaskError{Type: "OSError", Message: "gone", Code: "gone", Stack: "line 3", Language: "python"},
+		},
+	}
+	var e *procpool.TaskError
+	if got := acrossTheWire(t, "load", sent); !errors.As(got, &e) || !reflect.DeepEqual(e, sent) {
+		t.Errorf("%+v arrived as %+v", sent, got)
+	}
+
+	long := &workerv1.Failure{Message: "0"}
+	for i := range 100 {
+		long = &workerv1.Failure{Message: strconv.Itoa(i + 1), Cause: long, Notes: slices.Repeat([]string{"n"}, 1000)}
+	}
+	data, err := proto.Marshal(&workerv1.WorkResponse{Outcomes: []*workerv1.Outcome{{
+		Seq: 1, Result: &workerv1.Outcome_Failure{Failure: long},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replies, err := decodeReplies(nil, data)
+	if err != nil || len(replies) != 1 || !errors.As(replies[0].Err, &e) {
+		t.Fatalf("a long chain of causes decoded as %+v, error %v", replies, err)
+	}
+	n := 0
+	for c := e; c != nil; c = c.Cause {
+		if len(c.Notes) != maxNotes {
+			t.Fatalf("%d notes of cause %d were kept, want %d", len(c.Notes), n, maxNotes)
+		}
+		n++
+	}
+	if n != maxCauses+1 {
+		t.Errorf("%d errors of a chain of 101 were kept, want %d", n, maxCauses+1)
 	}
 }

@@ -2,6 +2,7 @@ package wire //nolint:testpackage // tests what is not exported
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"unicode/utf8"
@@ -140,7 +141,7 @@ func FuzzFailure(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got failure
 		var err error
-		boundAllocations(t, len(data), 8, func() { err = got.parse(data) })
+		boundAllocations(t, len(data), 8, func() { err = got.parse(data, maxCauses) })
 		if err != nil {
 			return
 		}
@@ -149,7 +150,7 @@ func FuzzFailure(f *testing.F) {
 		}
 		// What we made of it survives another trip.
 		var again failure
-		if err := again.parse(got.append(nil)); err != nil || again != got {
+		if err := again.parse(got.append(nil), maxCauses); err != nil || !reflect.DeepEqual(again, got) {
 			t.Errorf("%+v came back as %+v, error %v", got, again, err)
 		}
 		var contract workerv1.Failure

@@ -239,7 +239,7 @@ func (r *hostReply) parse(data []byte) error {
 				r.failure = &failure{host: new(hostFailure)}
 			}
 			r.data = nil
-			if err := r.failure.parse(f.body); err != nil {
+			if err := r.failure.parse(f.body, maxCauses); err != nil {
 				return err
 			}
 		case tagHostReplyWorker:

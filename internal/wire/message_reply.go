@@ -313,7 +313,7 @@ func (o *outcome) fail(data []byte) error {
 	}
 	o.set(Failed, nil)
 	o.failure = f
-	return f.parse(data)
+	return f.parse(data, maxCauses)
 }
 
 // parseOutcome decodes an Outcome; the result aliases data.

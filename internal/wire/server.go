@@ -285,7 +285,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	}
 	for _, info := range s.infos {
 		response.Tasks = append(response.Tasks, &workerv1.TaskDescription{
-			Name: info.Name, Input: info.In, Output: info.Out, Codecs: info.Codecs, Kind: kindOnWire(info.Kind), Receives: info.Receives,
+			Name: info.Name, Input: info.In, Output: info.Out, Codecs: info.Codecs, Kind: kindOnWire(info.Kind), Receives: info.Receives, Doc: info.Doc,
 		})
 	}
 	return response, nil

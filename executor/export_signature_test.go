@@ -1,0 +1,4 @@
+package executor
+
+// Differences is differences, for tests.
+var Differences = differences

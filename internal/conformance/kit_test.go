@@ -1,0 +1,81 @@
+//go:build unix
+
+package conformance_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/procpool/procpool/internal/conformance"
+)
+
+// config is the kit's for a worker that the test binary is.
+func config(t *testing.T, worker string) conformance.Config {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conformance.Config{Command: []string{self}, Env: append(os.Environ(), workerEnv+"="+worker)}
+}
+
+// results runs the kit and returns what is not passed, by "section/name".
+func results(t *testing.T, c conformance.Config) (failed, skipped map[string]string) {
+	t.Helper()
+	failed, skipped = make(map[string]string), make(map[string]string)
+	began, cases := time.Now(), 0
+	err := conformance.Run(t.Context(), c, conformance.Cases(), func(r conformance.Result) {
+		id := r.Section + "/" + r.Name
+		cases++
+		t.Logf("%s %s (%v) %s", r.Outcome, id, r.Duration.Round(time.Millisecond), r.Reason)
+		switch r.Outcome {
+		case conformance.Fail:
+			failed[id] = r.Reason
+		case conformance.Skip:
+			skipped[id] = r.Reason
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d cases in %v", cases, time.Since(began))
+	return failed, skipped
+}
+
+// The Go SDK's worker passes every case, and without a recorder every case that needs
+// none.
+func TestGoWorker(t *testing.T) {
+	failed, skipped := results(t, config(t, goWorker))
+	if len(failed)+len(skipped) > 0 {
+		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
+	}
+}
+
+func TestGoWorkerWithoutRecorder(t *testing.T) {
+	c := config(t, goWorker)
+	c.Command = append([]string{"env", "-u", "PROCPOOL_RECORDER"}, c.Command...)
+	failed, skipped := results(t, c)
+	if len(failed) > 0 {
+		t.Errorf("failed: %q", failed)
+	}
+	if len(skipped) == 0 {
+		t.Error("nothing was skipped, so there was a recorder")
+	}
+	for id, why := range skipped {
+		if !strings.Contains(why, "recorder") {
+			t.Errorf("%s was skipped: %s", id, why)
+		}
+	}
+}
+
+// The plain worker shares no line with the Go SDK's worker's side, and passes as well;
+// it can't do mutual TLS, which is its right.
+func TestPlainWorker(t *testing.T) {
+	failed, skipped := results(t, config(t, plainWorker))
+	delete(skipped, "start/mutual tls")
+	if len(failed)+len(skipped) > 0 {
+		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
+	}
+}

@@ -1,0 +1,63 @@
+//go:build unix
+
+package plainworker
+
+// A Fault is one way in which a worker breaks the contract.
+type Fault string
+
+// The faults.
+const (
+	// About the start.
+	NoNewline   Fault = "prints the handshake without a newline before it"
+	HelloAgain  Fault = "answers a second Hello"
+	WorkAtOnce  Fault = "lets Work begin before Hello"
+	AnyPage     Fault = "takes a recorder of any version"
+	TwoGuests   Fault = "lets a second host in"
+	KeepsStdin  Fault = "leaves standard input to the tasks"
+	KeepsEnv    Fault = "leaves the handshake's variables in the environment"
+	DiesOfInt   Fault = "dies of SIGINT"
+	IgnoresInt  Fault = "ignores SIGINT, and so do its children"
+	StaysAlone  Fault = "does not leave when standard input ends"
+	StaysHungUp Fault = "does not leave when the connection ends"
+
+	// About calls.
+	OneNumber     Fault = "answers all items of a pack with its first number"
+	OnePack       Fault = "answers a pack in one message when all of it has run"
+	EndsOnUnknown Fault = "ends Work when a function is called that it does not serve"
+	AnyKind       Fault = "runs a task as whatever it is called"
+	CodecAsTask   Fault = "reports what the codec refuses as a failure of the task"
+	PanicKills    Fault = "dies when a task panics"
+	NoLimit       Fault = "does not look at max_payload_bytes"
+	OwnClock      Fault = "ends calls by its own clock"
+	FirstAttempt  Fault = "counts attempts from 0"
+	OneThread     Fault = "runs one call at a time, whatever its lane"
+	ReadsLate     Fault = "reads no message while a call runs"
+
+	// About the recorder.
+	NoReplyFirst  Fault = "starts calls before the replies of those before are sent"
+	RunsDeclined  Fault = "runs calls that it declines"
+	ForgetsFence  Fault = "does not look at the fence"
+	CountsDecline Fault = "leaves in the recorder that a call started which it declined"
+	NeverFinishes Fault = "does not note that a call has finished"
+	NeverWaits    Fault = "does not note that a call waits"
+
+	// About cancellation.
+	Deaf          Fault = "takes no notice of Cancel"
+	LosesEarly    Fault = "loses a Cancel for a call that has not started"
+	HitsNext      Fault = "cancels whatever call runs on the lane"
+	DeclinesEarly Fault = "answers a cancelled call before its turn"
+
+	// About streams.
+	NoCredit   Fault = "sends values without credit"
+	NoBytes    Fault = "counts the values of a credit and not the bytes"
+	KeepsFirst Fault = "keeps a value until the next comes"
+	NoEnd      Fault = "does not tell a session that there are no more values"
+	NoMore     Fault = "gives a session's credit once"
+
+	// About what is said beside.
+	LazyPong    Fault = "answers a Ping when no call runs"
+	SaysAll     Fault = "sends progress and logs that nobody wants"
+	SaysLate    Fault = "sends progress and logs behind the outcome"
+	CallsAtWill Fault = "makes calls that the host has not offered to take"
+	SameCall    Fault = "uses the number of a call that it has made again"
+)
