@@ -54,7 +54,9 @@ def main() -> int:
             for stale in [k for k in output if k[0] == package]:
                 del output[stale]
             if action != "skip":
-                print(f"finished: {package} ({action}, {event.get('Elapsed', 0):.1f} s)", flush=True)
+                print(
+                    f"finished: {package} ({action}, {event.get('Elapsed', 0):.1f} s)", flush=True
+                )
 
     print(f"\n{passed} tests passed, {len(failed)} failed, {len(skipped)} DID NOT RUN")
     for package, test, why in sorted(skipped):

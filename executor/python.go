@@ -81,6 +81,9 @@ func lookup(env []string, name string) (value string) {
 // missingModule is how Python says that it could not import one.
 var missingModule = regexp.MustCompile(`(?m)^ModuleNotFoundError: No module named '([A-Za-z0-9_.]+)'`)
 
+// sdkModule is the module that every worker in Python imports.
+const sdkModule = "procpool"
+
 // packageNames are the names by which to install modules that are called otherwise.
 var packageNames = map[string]string{
 	"bs4": "beautifulsoup4", "cv2": "opencv-python", "dateutil": "python-dateutil", "dotenv": "python-dotenv",
@@ -101,4 +104,7 @@ func explainPython(python string, e *procpool.StartError) {
 		name = known
 	}
 	e.Reason += fmt.Sprintf(": its Python has no module %q; install it with: %s -m pip install %s", module, python, name)
+	if module == sdkModule {
+		e.Reason += " (or, in place of its name, the folder sdk/python of a clone of procpool)"
+	}
 }

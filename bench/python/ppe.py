@@ -189,7 +189,7 @@ def main(arguments):
     count = int(arguments[1]) if len(arguments) > 1 else 0
     size = int(arguments[2]) if len(arguments) > 2 else 0
     measures = {
-        "version": lambda: {},
+        "version": dict,
         "futures": lambda: futures(count),
         "round-trip": lambda: round_trip(count),
         "map": lambda: mapped(count),

@@ -4,9 +4,10 @@ import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import procpool
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+
+import procpool
 
 SAMPLES = load_digits()  # 1,797 images of 8 by 8 pixels, which come with scikit-learn
 MODEL = SVC(gamma=0.001)

@@ -103,6 +103,8 @@ class Call:
 
     def cancel(self) -> None:
         """Give the call up. Called by the thread of the connection; does not block."""
+        if self.cancelled:
+            return
         self.cancelled = True
         if (port := self.port) is not None:
             port.wake()

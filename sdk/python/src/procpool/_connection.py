@@ -48,6 +48,7 @@ class Connection:
         tasks: Sequence[Task],
         lane: Lane,
         interrupter: Interrupter,
+        timer: Timer,
         recorder_path: str,
         leave: Callable[[], None],
     ) -> None:
@@ -58,7 +59,7 @@ class Connection:
         self.max_payload = 0  # 0 for no limit
         self.closed = False
         self.call_lock = Lock()  # of what threads of a call report
-        self.timer = Timer(_process.guard)
+        self.timer = timer
         self.waits = Waits(lane)
         self.host_calls = HostCalls(self)
         self.outgoing = Outgoing()
