@@ -25,8 +25,8 @@ WORKER = """
 
     @procpool.task()
     def sleep(path: str) -> str:
-        open(path, "w").close()
         try:
+            open(path, "w").close()
             time.sleep(3600)
         except procpool.Cancelled:
             seen.append(path)
@@ -38,10 +38,20 @@ WORKER = """
         while True:
             pass
 
+    class Busy:
+        def __del__(self):
+            for _ in range(50):
+                pass
+
+    @procpool.task()
+    def swallow(path: str) -> str:
+        while True:
+            Busy()  # nearly always in __del__, where nothing can be raised
+
     @procpool.task()
     def stubborn(path: str) -> str:
-        open(path, "w").close()
         try:
+            open(path, "w").close()
             time.sleep(3600)
         except BaseException as error:
             return type(error).__name__
@@ -49,8 +59,8 @@ WORKER = """
     @procpool.task()
     def watch(path: str) -> bool:
         call = procpool._runtime.current_call.get()
-        open(path, "w").close()
         try:
+            open(path, "w").close()
             while not call.cancelled:
                 time.sleep(0.001)
             time.sleep(3600)
@@ -165,13 +175,16 @@ def test_no_call_ever_gets_the_cancel_of_another(start: Start) -> None:
     assert kinds["declined"] > 0
 
 
-def test_a_cancel_at_any_moment_is_not_lost(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "times"), [("spin", 400), ("sleep", 1000), ("swallow", 40)])
+def test_a_cancel_at_any_moment_is_not_lost(
+    start: Start, tmp_path: Path, name: str, times: int
+) -> None:
     """Calls that never end by themselves, cancelled as early as can be and later."""
     worker = start(WORKER)
     chance = random.Random(7)
     seqs = []
-    for n in range(400):
-        seq = worker.start("spin", cbor2.dumps(str(tmp_path / "mark")))
+    for n in range(times):
+        seq = worker.start(name, cbor2.dumps(str(tmp_path / "mark")))
         for _ in range(chance.randrange(3)):
             worker.ping(n)  # a while, in which it may start
         worker.cancel(seq)

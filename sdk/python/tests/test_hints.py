@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as abc
 import datetime
 import enum
+import functools
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NewType, Optional, TypeVar, Union
@@ -107,6 +108,17 @@ def test_signatures() -> None:
     assert describe("session", untyped) == ("Any", "Any", "Any")
 
 
+def test_a_function_that_is_wrapped() -> None:
+    def half(n: int, by: int = 2) -> float:
+        return n / by
+
+    @functools.wraps(half)
+    def wrapped(*arguments: Any, **named: Any) -> float:
+        return half(*arguments, **named)
+
+    assert describe("function", wrapped) == ("int", "float", "")
+
+
 def test_hints_that_only_type_checkers_import() -> None:
     # As ruff and others have it: these names are not there when the program runs.
     space: dict[str, Any] = {}
@@ -140,9 +152,18 @@ def test_hint_of_what_is_defined_further_down() -> None:
 @pytest.mark.parametrize(
     ("kind", "source", "message"),
     [
-        ("function", "def f(a, b): ...", r"the function f is called with one argument and can't"),
-        ("function", "def f(a, *, b): ...", r"is called with one argument"),
-        ("session", "def f(a): ...", r"with the argument and the received values and can't"),
+        (
+            "function",
+            "def f(a, b, c=1): ...",
+            r"the function f is called with one argument and .*b",
+        ),
+        ("function", "def f(a, *, b, c=1): ...", r"can't be: it needs b by name$"),
+        (
+            "session",
+            "def f(a): ...",
+            r"the argument and the received values and can't be: it takes 1",
+        ),
+        ("session", "def f(a, b, c, d): ...", r"can't be: it needs c, d as well"),
         ("function", "def f(a: type): ...", r"the function f: no value .* can become a type"),
         ("function", "def f(a: list[type]): ...", r"can become a type; use a dataclass"),
     ],

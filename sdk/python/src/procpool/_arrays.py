@@ -6,7 +6,6 @@ without it an array that comes is a list.
 
 from __future__ import annotations
 
-import struct
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +76,8 @@ def from_tag(tag: int, content: Any) -> Any:
         raise ValueError(f"an array of items of {form[2:]} bytes has {len(content)}")
     numpy = sys.modules.get("numpy")
     if numpy is None:
+        import struct
+
         return list(
             struct.unpack(f"{form[0].replace('|', '=')}{count}{_STRUCT[form[1:]]}", content)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import suppress
 from threading import Lock, current_thread, get_ident, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from ._call import Call
+    from ._timer import Timer
 
 T = TypeVar("T")
 
 # Its default is to be ignored, few programs use it, and it interrupts what blocks.
 _SIGNAL = signal.SIGURG
+# After how many seconds it is sent again, at first and at most.
+_AGAIN, _AGAIN_AT_MOST = 0.002, 0.05
 
 
 class Interrupter:
@@ -29,15 +33,22 @@ class Interrupter:
     the very call, so a signal that comes late hits nothing. One that comes early finds
     nothing armed; but then the main thread, which arms first and looks at call.cancelled
     next, raises by itself. Each call is told once.
+
+    A signal that comes when the main thread is about to block, with the interpreter already
+    given up, is noted and interrupts nothing: so it is sent again until the call was told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timer: Timer) -> None:
         if current_thread() is not main_thread():
             raise RuntimeError("procpool: serve() has to be called in the main thread")
+        self._timer = timer
         self._main = get_ident()
         self._armed: Call | None = None
+        self._told: Call | None = None  # the last one in which it was raised
+        self._inside = False  # whether the main thread is in run
         self._shields = 0
         signal.signal(_SIGNAL, self._handle)
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
 
     def run(self, call: Call, function: Callable[..., T], *arguments: Any) -> T:
         """Call the function in the main thread such that a Cancel interrupts it.
@@ -45,17 +56,25 @@ class Interrupter:
         Cancelled may also come when the function has returned, and its result is lost.
         """
         try:
+            self._inside = True
             self._armed = call
             if call.cancelled and not call.told:
                 self._raise(call)
             return function(*arguments)
         finally:
             self._armed = None
+            self._inside = False
 
     def interrupt(self, call: Call) -> None:
-        """Have Cancelled raised in a call whose cancelled is set. Any thread."""
-        if self._armed is call:
+        """Have Cancelled raised in a call whose cancelled is set. Any thread; does not block."""
+        self._send(call, _AGAIN)
+
+    def _send(self, call: Call, wait: float) -> None:
+        if call.over:
+            return
+        if self._armed is call and not call.told:
             signal.pthread_kill(self._main, _SIGNAL)
+        self._timer.call_later(wait, lambda: self._send(call, min(wait * 2, _AGAIN_AT_MOST)))
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         call = self._armed
@@ -64,8 +83,20 @@ class Interrupter:
 
     def _raise(self, call: Call) -> None:
         call.told = True
+        self._told = call
         self._armed = None
         raise Cancelled
+
+    def _swallowed(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Take what was raised where nothing can be raised, such as in a __del__."""
+        call = self._told
+        ours = isinstance(unraisable.exc_value, Cancelled) and get_ident() == self._main
+        if not ours or call is None or call.over or not self._inside:
+            self._unraisable(unraisable)
+            return
+        # It is sent again as long as the call runs.
+        call.told = False
+        self._armed = call
 
     # As a context manager it keeps the exception out of a part of ours that user code
     # has called, until the end of the block. Only the main thread needs that.

@@ -48,6 +48,7 @@ class Connection:
         tasks: Sequence[Task],
         lane: Lane,
         interrupter: Interrupter,
+        timer: Timer,
         recorder_path: str,
         leave: Callable[[], None],
     ) -> None:
@@ -58,7 +59,7 @@ class Connection:
         self.max_payload = 0  # 0 for no limit
         self.closed = False
         self.call_lock = Lock()  # of what threads of a call report
-        self.timer = Timer(_process.guard)
+        self.timer = timer
         self.waits = Waits(lane)
         self.host_calls = HostCalls(self)
         self.outgoing = Outgoing()
@@ -197,7 +198,9 @@ class _Work:
                     raise Refused("INVALID_ARGUMENT", f"lane {task.lane} is not open")
             self._lane.put(tasks, monotonic())
         for value in request.values:
-            if (port := self._lane.port(value.seq, value.host_call)) is not None:
+            if value.host_call:
+                self._connection.host_calls.value(value.host_call, value.payload)
+            elif (port := self._lane.port(value.seq, value.host_call)) is not None:
                 port.put(value.payload, value.end)
         for credit in request.credits:
             if (port := self._lane.port(credit.seq, credit.host_call)) is not None:

@@ -9,7 +9,6 @@ its zero time are written as.
 
 from __future__ import annotations
 
-import base64
 import collections.abc
 import enum
 import sys
@@ -83,6 +82,9 @@ def _scalar(kind: type) -> Converter:
 
 
 def _bytes(kind: type, *, json: bool) -> Converter:
+    if json:
+        import base64
+
     def convert(value: Any) -> Any:
         if json and type(value) is str:
             try:

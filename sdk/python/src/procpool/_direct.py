@@ -123,7 +123,6 @@ class _Stream:
     def __init__(self, call: Any) -> None:
         self._call = call
         self._receiver: Receiver
-        self._over = False
 
     def open(self, service: Service, name: str) -> None:
         try:
@@ -156,6 +155,7 @@ class _Stream:
         try:
             self._receiver.received(message)
         except Refused as refused:
+            self._receiver.ended()  # first: nothing can be sent behind a status
             _end(self._call, refused)
             return
         self._receive()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import enum
 import os
 import sys
@@ -79,12 +78,14 @@ class Plainer:
         for atom in self._atoms:  # a subclass of int, str...
             if issubclass(kind, atom):
                 return atom
-        if issubclass(kind, datetime.datetime):
-            return self._moment
-        if issubclass(kind, (datetime.date, datetime.time)):
-            return kind.isoformat
-        if issubclass(kind, datetime.timedelta):
-            return _nanoseconds
+        datetime = sys.modules.get("datetime")
+        if datetime is not None:
+            if issubclass(kind, datetime.datetime):
+                return self._moment
+            if issubclass(kind, (datetime.date, datetime.time)):
+                return lambda value: value.isoformat()
+            if issubclass(kind, datetime.timedelta):
+                return _nanoseconds
         if issubclass(kind, os.PathLike):
             return os.fspath
         if (kind.__module__, kind.__name__) in (("decimal", "Decimal"), ("uuid", "UUID")):
@@ -152,5 +153,5 @@ def moment(value: Any) -> str:
 
 
 def _nanoseconds(value: Any) -> int:
-    nanoseconds: int = value // datetime.timedelta(microseconds=1) * 1000
+    nanoseconds: int = value // type(value)(microseconds=1) * 1000
     return nanoseconds  # as Go writes a time.Duration

@@ -55,13 +55,15 @@ class _Worker:
         from ._cancel import Interrupter
         from ._connection import Connection
         from ._lane import Lane
+        from ._timer import Timer
 
         self._launch = launch
         self._lane = Lane(tasks, self._event_loop)
         self._loop: Loop | None = None
-        interrupter = Interrupter()
+        timer = Timer(guard)
+        interrupter = Interrupter(timer)
         self._connection = Connection(
-            tasks, self._lane, interrupter, launch.recorder, self._start_leaving
+            tasks, self._lane, interrupter, timer, launch.recorder, self._start_leaving
         )
         self._leaving = Lock()
         _process.in_forked_children(self._lane.forked)

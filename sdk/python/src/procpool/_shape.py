@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _convert, _hints
+from . import _convert, _function, _hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,22 +56,16 @@ class Signature(NamedTuple):
 
 def signature(function: Callable[..., Any], kind: str) -> Signature:
     """Read the hints of a function that is to be a task; TypeError if it can't be one."""
-    name = getattr(function, "__qualname__", repr(function))
-    parameters = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
+    name = function.__qualname__
+    parameters = _function.parameters(function)
     wanted = 2 if kind == "session" else min(len(parameters), 1)
-    try:
-        inspect.signature(function).bind(*[None] * wanted)
-    except TypeError as error:
+    if reason := _function.why_not(function, wanted):
         takes = "the argument and the received values" if kind == "session" else "one argument"
         raise TypeError(
-            f"procpool: the {kind} {name} is called with {takes} and can't be: {error}"
-        ) from None
+            f"procpool: the {kind} {name} is called with {takes} and can't be: {reason}"
+        )
     hints = _resolve(function, name)
-    found = [hints.get(parameter.name, Any) for parameter in parameters[:wanted]]
+    found = [hints.get(parameter, Any) for parameter in parameters[:wanted]]
     output = hints.get("return", Any)
     result = Signature(
         input=Shape(found[0] if found else Any),
@@ -90,8 +83,6 @@ def signature(function: Callable[..., Any], kind: str) -> Signature:
 
 
 def _resolve(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    if not inspect.isroutine(function):
-        function = type(function).__call__
     try:
         return _hints.resolve(function)
     except NameError as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import _codec, _shape
+from . import _codec, _function, _shape
 from ._failure import CodecFailure
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ class Task:
                 'character and is not empty; give one, as in @procpool.task("square")'
             )
         self.kind, self.name = kind, name
-        self.is_async = _is_async(function)
-        self.doc = inspect.getdoc(function) or ""
+        self.is_async = _function.is_async(function)
+        self.doc = _function.doc(function)
         self.errors = dict(errors or {})
         self.origin = (function.__code__.co_filename, function.__code__.co_firstlineno)
         self._original = function
@@ -114,19 +113,14 @@ class Task:
         return f"<procpool {self.kind} {self.name!r}>"
 
 
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-
-
 def _check(task: Task, function: Callable[..., Any]) -> None:
     """Raise a sentence where a task can't work."""
-    generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    if task.kind == FUNCTION and generates:
+    if task.kind == FUNCTION and _function.is_generator(function):
         raise TypeError(
             f"procpool: the task {task.name!r} is a generator: make it a stream, "
             "with @procpool.stream, or return a value"
         )
-    if task.kind != FUNCTION and inspect.iscoroutinefunction(function):
+    if task.kind != FUNCTION and _function.is_coroutine(function):
         raise TypeError(
             f"procpool: the {task.kind} {task.name!r} is async and yields nothing: "
             "it has to be an async generator"
@@ -253,7 +247,7 @@ def initializer(function: F) -> F:
     The worker is ready when it has returned. If it raises, the worker does not start, and
     the host shows the traceback. It may be ``async def``.
     """
-    initializers.append(Hook(function, _is_async(function)))
+    initializers.append(Hook(function, _function.is_async(function)))
     return function
 
 
@@ -263,5 +257,5 @@ def finalizer(function: F) -> F:
     It should be quick; a worker that is killed or crashes does not run it. It may be
     ``async def``.
     """
-    finalizers.append(Hook(function, _is_async(function)))
+    finalizers.append(Hook(function, _function.is_async(function)))
     return function

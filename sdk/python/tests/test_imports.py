@@ -1,0 +1,39 @@
+"""What a worker loads before its first call: cold starts pay for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from host import process_environment
+
+# None of these is needed by a worker whose program does not need it itself.
+COSTLY = ("asyncio", "base64", "dataclasses", "decimal", "inspect", "json", "numpy", "uuid")
+PROGRAM = """
+import sys
+before = set(sys.modules)
+import procpool
+from procpool import _task
+
+@procpool.task()
+def square(n: int) -> list[float]:
+    return [n]
+
+made = _task.registered()[0]
+made.encode("cbor", made.function(made.decode("cbor", bytes([7]))))
+print(*set(sys.modules) - before)
+"""
+
+
+@pytest.mark.parametrize("module", COSTLY)
+def test_what_is_not_loaded(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", PROGRAM],
+        env=process_environment(PYTHONPATH=":".join(sys.path)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert "procpool._task" in done.stdout.split()
+    assert module not in done.stdout.split()
