@@ -146,6 +146,7 @@ func brokenWorkers() []broken {
 			fault: plainworker.NoMore, because: "credit for values to call 1",
 			fails: cases{"sessions": {"both ways at once", "sum", "large values", "all credit at once"}, "nested": {"session"}},
 		},
+		{fault: plainworker.TakesAll, fails: cases{"sessions": {"values without credit"}}, because: "expected that the worker ends the stream Work"},
 
 		{
 			fault: plainworker.LazyPong, because: "A Ping came while the worker ran hold: expected 1 Pongs",

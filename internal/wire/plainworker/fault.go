@@ -53,6 +53,7 @@ const (
 	KeepsFirst Fault = "keeps a value until the next comes"
 	NoEnd      Fault = "does not tell a session that there are no more values"
 	NoMore     Fault = "gives a session's credit once"
+	TakesAll   Fault = "takes values that it has given no credit for"
 
 	// About what is said beside.
 	LazyPong    Fault = "answers a Ping when no call runs"
@@ -68,7 +69,7 @@ func Faults() []Fault {
 		NoNewline, HelloAgain, WorkAtOnce, AnyPage, TwoGuests, KeepsStdin, KeepsEnv, DiesOfInt, IgnoresInt, StaysAlone,
 		StaysHungUp, OneNumber, OnePack, EndsOnUnknown, AnyKind, CodecAsTask, PanicKills, NoLimit, OwnClock,
 		FirstAttempt, OneThread, QueuesLittle, NoReplyFirst, RunsDeclined, ForgetsFence, CountsDecline, NeverFinishes,
-		NeverWaits, Deaf, LosesEarly, HitsNext, DeclinesEarly, NoCredit, NoBytes, KeepsFirst, NoEnd, NoMore, LazyPong,
+		NeverWaits, Deaf, LosesEarly, HitsNext, DeclinesEarly, NoCredit, NoBytes, KeepsFirst, NoEnd, NoMore, TakesAll, LazyPong,
 		SaysAll, SaysLate, CallsAtWill, SameCall,
 	}
 }

@@ -175,6 +175,9 @@ func (s *server) take(r *workerv1.WorkRequest) error {
 		if int(task.GetLane()) >= len(s.lanes) {
 			return status.Errorf(codes.InvalidArgument, "there is no lane %d", task.GetLane())
 		}
+		if task.GetSegment() != nil {
+			return status.Error(codes.InvalidArgument, "segments were not agreed to")
+		}
 		if s.fault == EndsOnUnknown && int(task.GetFunction()) >= len(s.tasks) {
 			return status.Error(codes.NotFound, "there is no such function")
 		}
@@ -183,8 +186,8 @@ func (s *server) take(r *workerv1.WorkRequest) error {
 	for _, v := range r.GetValues() {
 		if v.GetHostCall() != 0 {
 			s.made.value(v)
-		} else if p := s.port(v.GetLane(), v.GetSeq()); p != nil {
-			p.receive(v)
+		} else if p := s.port(v.GetLane(), v.GetSeq()); p != nil && !p.receive(v) {
+			return status.Errorf(codes.InvalidArgument, "call %d was sent a value without credit", v.GetSeq())
 		}
 	}
 	for _, c := range r.GetCredits() {

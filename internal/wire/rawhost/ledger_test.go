@@ -16,7 +16,8 @@ func ledger(offers ...string) *rawhost.Ledger {
 		Capabilities: offers, MaxPayloadBytes: 100, LogLevel: workerv1.LogLevel_LOG_LEVEL_WARN,
 	}, &workerv1.HelloResponse{Lanes: 2})
 	l.Sent(&workerv1.WorkRequest{Tasks: []*workerv1.Task{
-		{Seq: 1, ItemSizes: []uint32{0, 0}}, {Seq: 3},
+		{Seq: 1, ItemSizes: []uint32{0, 0}},
+		{Seq: 3},
 		{Seq: 1, Lane: 1, ResultCredit: 2, ResultCreditBytes: 10},
 		{Seq: 2, Lane: 1, ResultCredit: 1, ResultCreditBytes: 10, StreamsArgument: true},
 	}})
