@@ -51,6 +51,7 @@ class Ledger:
         self._fenced: dict[int, int] = {}  # by lane: the lowest fence there was
         self.from_worker: dict[Call, Flow] = {}
         self.to_worker: dict[Call, Flow] = {}
+        self.to_host_call: dict[int, Flow] = {}  # streams that the worker has called
         self._host_calls: set[int] = set()
         self._answered: set[int] = set()
 
@@ -68,10 +69,18 @@ class Ledger:
             if flow := self.from_worker.get((credit.lane, credit.seq)):
                 flow.add(credit.values, credit.bytes)
         for value in request.values:
+            if value.host_call:
+                if not self.to_host_call[value.host_call].use(len(value.inline)):
+                    raise AssertionError(
+                        f"the test sends a value beyond credit to {value.host_call}"
+                    )
+                continue
             flow = self.to_worker.get((value.lane, value.seq))
             if flow and not value.end and not flow.use(len(value.inline)):
                 raise AssertionError(f"the test sends a value without credit to {value.seq}")
-        self._answered.update(reply.id for reply in request.host_replies)
+        for reply in request.host_replies:
+            self._answered.add(reply.id)
+            self.to_host_call.pop(reply.id, None)
 
     def cancelled(self, lane: int, seq: int) -> None:
         """Note a Cancel."""
@@ -117,6 +126,11 @@ class Ledger:
                 raise Violation(f"a HostCall with the number {event.id}")
             if event.parent_seq not in self._open.get(event.parent_lane, []):
                 raise Violation(f"a HostCall of {event.parent_seq}, which does not run")
+            if (event.kind == worker_pb2.TASK_KIND_STREAM) != (event.result_credit > 0):
+                raise Violation(f"a HostCall of the kind {event.kind} with credit or without")
+            if event.result_credit:
+                flow = Flow(event.result_credit, event.result_credit_bytes)
+                self.to_host_call[event.id] = flow
             self._host_calls.add(event.id)
         elif isinstance(event, worker_pb2.HostCancel) and event.id not in self._host_calls:
             raise Violation(f"a HostCancel of {event.id}, which is none")
@@ -154,6 +168,12 @@ class Ledger:
             raise Violation(f"a value of call {value.seq} without credit")
 
     def _credit(self, credit: worker_pb2.Credit) -> None:
+        if credit.host_call:
+            if credit.host_call not in self._host_calls:
+                raise Violation(f"credit for the HostCall {credit.host_call}, which is none")
+            if stream := self.to_host_call.get(credit.host_call):
+                stream.add(credit.values, credit.bytes)
+            return
         if credit.seq not in self._open.get(credit.lane, []):
             return  # credit for a call that has ended is dropped
         flow = self.to_worker.get((credit.lane, credit.seq))

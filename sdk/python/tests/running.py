@@ -10,7 +10,7 @@ from procpool import _runtime, _task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from procpool._runtime import HostAnswer, HostRequest
+    from procpool._runtime import HostAnswer, HostRequest, HostStream
 
 
 def _nothing(argument: object) -> object:
@@ -31,6 +31,8 @@ class Call:
         self.logs: list[tuple[int, str, dict[str, str], int]] = []
         self.requests: list[HostRequest] = []
         self.answers: list[Callable[[HostAnswer], None]] = []
+        self.puts: list[Callable[[bytes | memoryview], None]] = []
+        self.granted: list[tuple[int, int]] = []
         self.given_up: list[int] = []
         self.waits = 0
         self.waited = 0
@@ -48,6 +50,15 @@ class Call:
         self.requests.append(request)
         self.answers.append(done)
         return lambda: self.given_up.append(number)
+
+    def stream_host(
+        self,
+        request: HostRequest,
+        put: Callable[[bytes | memoryview], None],
+        done: Callable[[HostAnswer], None],
+    ) -> HostStream:
+        self.puts.append(put)
+        return Stream(self, self.call_host(request, done))
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -68,3 +79,13 @@ class Call:
         finally:
             _runtime.process.host = None
             _runtime.current_call.reset(token)
+
+
+class Stream:
+    """A stream that the call has called."""
+
+    def __init__(self, call: Call, give_up: Callable[[], None]) -> None:
+        self._call, self.cancel = call, give_up
+
+    def grant(self, values: int, size: int) -> None:
+        self._call.granted.append((values, size))

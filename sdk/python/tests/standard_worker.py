@@ -286,5 +286,19 @@ def call(what: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
 
 
+@procpool.task()
+def call_stream(what: dict[str, Any]) -> list[Any]:
+    values: list[Any] = []
+    take = what["take"]
+    if take == 0:
+        procpool.context().stream(what["name"], what["argument"]).close()
+        return values
+    for value in procpool.context().stream(what["name"], what["argument"]):
+        values.append(value)
+        if len(values) == take:
+            break
+    return values
+
+
 if __name__ == "__main__":
     procpool.serve()

@@ -179,7 +179,7 @@ def test_what_is_refused_at_once(call: Call) -> None:
     def count(n: int) -> Iterator[int]:
         yield n
 
-    with pytest.raises(TypeError, match="'count' is a stream; only functions nest"):
+    with pytest.raises(TypeError, match="'count' is a stream: use stream"):
         context.submit(count, 1)
     assert call.requests == []
 

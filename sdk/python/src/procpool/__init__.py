@@ -33,6 +33,7 @@ from ._logging import LogHandler
 from ._runtime import Cancelled
 from ._serve import serve
 from ._task import finalizer, initializer, session, stream, task
+from ._values import Values
 
 __all__ = [
     "Cancelled",
@@ -53,6 +54,7 @@ __all__ = [
     "TimeoutError",
     "TooLargeError",
     "UnknownTaskError",
+    "Values",
     "context",
     "finalizer",
     "initializer",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ._connection import Connection
     from ._request import Task as Wire
-    from ._runtime import HostAnswer, HostRequest
+    from ._runtime import HostAnswer, HostRequest, HostStream
     from ._streams import Port
     from ._task import Task
 
@@ -138,7 +138,17 @@ class Call:
     ) -> Callable[[], None]:
         """Make a call of the pool in which this one runs."""
         with self.connection.interrupter:
-            return self.connection.host_calls.start(self, request, done)
+            return self.connection.host_calls.start(self, request, done).cancel
+
+    def stream_host(
+        self,
+        request: HostRequest,
+        put: Callable[[bytes | memoryview], None],
+        done: Callable[[HostAnswer], None],
+    ) -> HostStream:
+        """Call a stream of the pool in which this one runs."""
+        with self.connection.interrupter:
+            return self.connection.host_calls.start(self, request, done, put)
 
     @property
     def nested(self) -> set[int]:

@@ -199,7 +199,9 @@ class _Work:
                     raise Refused("INVALID_ARGUMENT", f"lane {task.lane} is not open")
             self._lane.put(tasks, monotonic())
         for value in request.values:
-            if (port := self._lane.port(value.seq, value.host_call)) is not None:
+            if value.host_call:
+                self._connection.host_calls.value(value.host_call, value.payload)
+            elif (port := self._lane.port(value.seq, value.host_call)) is not None:
                 port.put(value.payload, value.end)
         for credit in request.credits:
             if (port := self._lane.port(credit.seq, credit.host_call)) is not None:

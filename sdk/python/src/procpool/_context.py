@@ -9,12 +9,25 @@ from . import _codec, _failure, _logging, _task
 from ._future import Future
 from ._runtime import Cancelled, HostRequest, current_call
 from ._shape import Shape
+from ._values import Values
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+
+    from typing_extensions import TypedDict, Unpack
 
     from ._runtime import RunningCall
+
+    class Options(TypedDict, total=False):
+        """Those of a nested call: see Context.submit."""
+
+        timeout: float | None
+        codec: str | None
+        metadata: Mapping[str, str] | None
+        key: str
+        priority: int
+
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -90,75 +103,92 @@ class Context:
 
     @overload
     def submit(
-        self,
-        task: Callable[[A], Awaitable[R]],
-        argument: A,
-        *,
-        timeout: float | None = ...,
-        codec: str | None = ...,
-        metadata: Mapping[str, str] | None = ...,
-        key: str = ...,
-        priority: int = ...,
+        self, task: Callable[[A], Awaitable[R]], argument: A, **options: Unpack[Options]
     ) -> Future[R]: ...
     @overload
     def submit(
-        self,
-        task: Callable[[A], R],
-        argument: A,
-        *,
-        timeout: float | None = ...,
-        codec: str | None = ...,
-        metadata: Mapping[str, str] | None = ...,
-        key: str = ...,
-        priority: int = ...,
+        self, task: Callable[[A], R], argument: A, **options: Unpack[Options]
     ) -> Future[R]: ...
     @overload
     def submit(
-        self,
-        task: str,
-        argument: Any = ...,
-        *,
-        returns: type[R],
-        timeout: float | None = ...,
-        codec: str | None = ...,
-        metadata: Mapping[str, str] | None = ...,
-        key: str = ...,
-        priority: int = ...,
+        self, task: str, argument: Any = ..., *, returns: type[R], **options: Unpack[Options]
     ) -> Future[R]: ...
     @overload
+    def submit(self, task: str, argument: Any = ..., **options: Unpack[Options]) -> Future[Any]: ...
     def submit(
+        self, task: Any, argument: Any = None, *, returns: Any = Any, **options: Unpack[Options]
+    ) -> Future[Any]:
+        """Have the pool that runs this call run another: a nested call.
+
+        task is a function of this program that was made a task, or the name of any task
+        of the pool, in whatever language; then returns is the type that its result is to
+        have. Of the options, timeout is how long it may run, in seconds; codec is another
+        than the task's first, or than cbor; metadata, key and priority are as on the host's
+        side. What is still running when this call ends is given up.
+
+        It does not block. Raises CodecError for an argument that can't be encoded, and
+        RuntimeError outside of a call; all other errors are the future's.
+        """
+        return Future(*self._request(_task.FUNCTION, task, argument, returns, **options))
+
+    @overload
+    def call(
+        self, task: Callable[[A], Awaitable[R]], argument: A, **options: Unpack[Options]
+    ) -> R: ...
+    @overload
+    def call(self, task: Callable[[A], R], argument: A, **options: Unpack[Options]) -> R: ...
+    @overload
+    def call(
+        self, task: str, argument: Any = ..., *, returns: type[R], **options: Unpack[Options]
+    ) -> R: ...
+    @overload
+    def call(self, task: str, argument: Any = ..., **options: Unpack[Options]) -> Any: ...
+    def call(
+        self, task: Any, argument: Any = None, *, returns: Any = Any, **options: Unpack[Options]
+    ) -> Any:
+        """Submit a call and wait for its result: submit(...).result().
+
+        In an async task await submit(...) instead, which does not hold up its event loop.
+        """
+        return self.submit(task, argument, returns=returns, **options).result()
+
+    @overload
+    def stream(
+        self, task: Callable[[A], AsyncIterable[R]], argument: A, **options: Unpack[Options]
+    ) -> Values[R]: ...
+    @overload
+    def stream(
+        self, task: Callable[[A], Iterable[R]], argument: A, **options: Unpack[Options]
+    ) -> Values[R]: ...
+    @overload
+    def stream(
+        self, task: str, argument: Any = ..., *, returns: type[R], **options: Unpack[Options]
+    ) -> Values[R]: ...
+    @overload
+    def stream(self, task: str, argument: Any = ..., **options: Unpack[Options]) -> Values[Any]: ...
+    def stream(
+        self, task: Any, argument: Any = None, *, returns: Any = Any, **options: Unpack[Options]
+    ) -> Values[Any]:
+        """Have the pool run a stream, and return its values, to be looped over.
+
+        As submit; returns is the type that each value is to have.
+        """
+        return Values(*self._request(_task.STREAM, task, argument, returns, **options))
+
+    def _request(
         self,
-        task: str,
-        argument: Any = ...,
-        *,
-        timeout: float | None = ...,
-        codec: str | None = ...,
-        metadata: Mapping[str, str] | None = ...,
-        key: str = ...,
-        priority: int = ...,
-    ) -> Future[Any]: ...
-    def submit(
-        self,
+        kind: str,
         task: Any,
-        argument: Any = None,
+        argument: Any,
+        returns: Any,
         *,
-        returns: Any = Any,
         timeout: float | None = None,
         codec: str | None = None,
         metadata: Mapping[str, str] | None = None,
         key: str = "",
         priority: int = 0,
-    ) -> Future[Any]:
-        """Have the pool that runs this call run another: a nested call.
-
-        task is a function of this program that was made a task, or the name of any task
-        of the pool, in whatever language; then returns is the type that its result
-        is to have. timeout is how long it may run, in seconds; key and priority are as on the
-        host's side. What is still running when this call ends is given up.
-
-        It does not block. Raises CodecError for an argument that can't be encoded, and
-        RuntimeError outside of a call; all other errors are the future's.
-        """
+    ) -> tuple[RunningCall, HostRequest, Shape]:
+        """Make the request of a nested call; returns of what type its results are, too."""
         call = self._call
         if call is None:
             raise RuntimeError(
@@ -172,8 +202,8 @@ class Context:
             name, preferred, takes, gives = task, "cbor", _ANY, Shape(returns)
         else:
             made = _task.of(task)
-            if made.kind != _task.FUNCTION:
-                raise TypeError(f"procpool: {made.name!r} is a {made.kind}; only functions nest")
+            if made.kind != kind:
+                raise TypeError(f"procpool: {made.name!r} is a {made.kind}: {_HOW[made.kind]}")
             name, preferred = made.name, made.codecs[0]
             takes, gives = made.input_shape, made.output_shape
         codec = codec or preferred
@@ -181,26 +211,16 @@ class Context:
             encoded = _codec.encode(codec, argument, takes, "encode the argument")
         except _failure.CodecFailure as failure:
             raise _failure.codec_error(failure, name) from failure.__cause__
-        request = HostRequest(name, codec, encoded, timeout, metadata or {}, key, priority)
-        return Future(call, request, gives)
-
-    @overload
-    def call(
-        self, task: Callable[[A], R], argument: A, *, timeout: float | None = ..., **options: Any
-    ) -> R: ...
-    @overload
-    def call(self, task: str, argument: Any = ..., *, returns: type[R], **options: Any) -> R: ...
-    @overload
-    def call(self, task: str, argument: Any = ..., **options: Any) -> Any: ...
-    def call(self, task: Any, argument: Any = None, **options: Any) -> Any:
-        """Submit a call and wait for its result: submit(...).result().
-
-        In an async task await submit(...) instead, which does not hold up its event loop.
-        """
-        return self.submit(task, argument, **options).result()
+        request = HostRequest(name, codec, encoded, kind, timeout, metadata or {}, key, priority)
+        return call, request, gives
 
 
 _ANY = Shape(Any)
+_HOW = {
+    _task.FUNCTION: "use submit or call",
+    _task.STREAM: "use stream",
+    _task.SESSION: "tasks can't open sessions of their own pool",
+}
 
 
 def context() -> Context:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._runtime import HostRequest
 
     Done = Callable[[HostAnswer], None]
+    Put = Callable[[bytes | memoryview], None]
 
 _UNANSWERED = 65536  # beyond which the host kills
 _BESIDE_ARGUMENT = 512 << 10  # what has to fit into a message beside the largest argument
@@ -28,13 +29,16 @@ class HostCalls:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.interrupter = connection.interrupter
         self._lock = Lock()
         self._last = 0
         self._unanswered = 0  # given up or not
-        self._waiting: dict[int, tuple[Call, Done]] = {}
+        self._waiting: dict[int, tuple[Call, Done, Put]] = {}
 
-    def start(self, call: Call, request: HostRequest, done: Done) -> Callable[[], None]:
-        """Make a HostCall for a running call; what is returned gives it up."""
+    def start(
+        self, call: Call, request: HostRequest, done: Done, put: Put | None = None
+    ) -> HostCall:
+        """Make a HostCall for a running call. put takes the values of a stream."""
         from . import _rare
 
         failure = self._refusal(request)
@@ -48,14 +52,21 @@ class HostCalls:
                     self._unanswered += 1
                     self._last += 1
                     number = self._last
-                    self._waiting[number] = call, done
+                    self._waiting[number] = call, done, put or _drop
                     call.nested.add(number)
                     self._connection.outgoing.put(_rare.host_call(number, call, request))
         if failure is not None:
             done(HostAnswer(failure=failure))
-            return lambda: None
-        self._connection.outgoing.push()
-        return lambda: self._give_up(number)
+        else:
+            self._connection.outgoing.push()
+        return HostCall(self, number)
+
+    def value(self, number: int, payload: bytes | memoryview) -> None:
+        """Take a value of a stream."""
+        with self._lock:
+            waiting = self._waiting.get(number)
+        if waiting is not None:
+            waiting[2](payload)
 
     def replied(self, reply: Reply) -> None:
         """Take an answer."""
@@ -78,7 +89,14 @@ class HostCalls:
         for done in left:
             done(_given_up("the call that has made it has ended"))
 
-    def _give_up(self, number: int) -> None:
+    def grant(self, number: int, values: int, size: int) -> None:
+        """Give credit to a stream, unless it has ended."""
+        if number in self._waiting:
+            head = _message.host_call_head(number)
+            self._connection.post(_message.credit(head, values, size))
+
+    def give_up(self, number: int) -> None:
+        """Give a HostCall up, unless it has ended."""
         with self._lock:
             done = self._take(number)
         if done is not None:
@@ -91,7 +109,7 @@ class HostCalls:
         """Forget a HostCall that is about to be answered, None if it is. The lock is held."""
         if (waiting := self._waiting.pop(number, None)) is None:
             return None
-        call, done = waiting
+        call, done, _ = waiting
         call.nested.discard(number)
         return done
 
@@ -129,6 +147,27 @@ class HostCalls:
         else:
             return None
         return _failure("NESTING_LIMIT", text)
+
+
+class HostCall:
+    """One of them, for who has made it. Its number is 0 if it was refused."""
+
+    def __init__(self, calls: HostCalls, number: int) -> None:
+        self._calls, self._number = calls, number
+
+    def cancel(self) -> None:
+        """Give it up. Does not block."""
+        with self._calls.interrupter:
+            self._calls.give_up(self._number)
+
+    def grant(self, values: int, size: int) -> None:
+        """Let the stream send that much more. Does not block."""
+        with self._calls.interrupter:
+            self._calls.grant(self._number, values, size)
+
+
+def _drop(_value: bytes | memoryview) -> None:
+    """Pass over a value of what is no stream."""
 
 
 def _given_up(why: str) -> HostAnswer:

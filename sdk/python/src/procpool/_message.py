@@ -67,13 +67,18 @@ def value_head(seq: int) -> bytes:
     return b"\x08" + varint(seq)
 
 
+def host_call_head(number: int) -> bytes:
+    """Encode to which HostCall credit is given."""
+    return b"\x28" + varint(number)
+
+
 def value(head: bytes, encoded: Payload, size: int) -> Payload:
     """Encode a value of that size; head is from value_head."""
     return element_around(_VALUE, b"%b\x1a%b" % (head, varint(size)), encoded, size)
 
 
 def credit(head: bytes, values: int, size: int) -> bytes:
-    """Encode the permission to send that many values more; head is from value_head."""
+    """Encode the permission to send that many values more, to whom head says."""
     body = b"%b\x18%b\x20%b" % (head, varint(values), varint(size))
     return b"\x1a%b%b" % (varint(len(body)), body)
 

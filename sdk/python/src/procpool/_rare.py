@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PROGRESS, _LOG, _HOST_CALL, _HOST_CANCEL = b"\x22", b"\x2a", b"\x32", b"\x3a"
 _TEXT = 65536  # of more the host keeps nothing
 _LOG_FIELDS = 128
+_KINDS = {"function": worker_pb2.TASK_KIND_FUNCTION, "stream": worker_pb2.TASK_KIND_STREAM}
 
 
 def failed(seq: int, ran: int, error: BaseException, task: Task | None) -> bytes:
@@ -81,7 +82,9 @@ def host_call(number: int, call: Call, request: HostRequest) -> Payload:
         parent_seq=call.seq,
         name=request.name,
         codec=request.codec,
-        kind=worker_pb2.TASK_KIND_FUNCTION,
+        kind=_KINDS[request.kind],
+        result_credit=request.credit,
+        result_credit_bytes=request.credit_bytes,
         metadata=request.metadata,
         key=request.key,
         priority=request.priority,

@@ -37,10 +37,23 @@ class HostRequest(NamedTuple):
     name: str
     codec: str
     argument: Payload
+    kind: str = "function"  # or "stream"
     run_limit: float | None = None  # seconds that it may run
     metadata: Mapping[str, str] = {}
     key: str = ""
     priority: int = 0
+    credit: int = 0  # of a stream: how many values may come at first
+    credit_bytes: int = 0
+
+
+class HostStream(Protocol):
+    """A stream that a running call has called."""
+
+    def cancel(self) -> None:
+        """Give it up."""
+
+    def grant(self, values: int, size: int) -> None:
+        """Let that many values more come, of that many bytes. Does not block."""
 
 
 class HostAnswer(NamedTuple):
@@ -88,6 +101,18 @@ class RunningCall(Protocol):
         be called before call_host returns. Where the host takes no nested calls, the
         answer is a failure, too. When this call ends the answer is one of a call that was
         given up.
+        """
+
+    def stream_host(
+        self,
+        request: HostRequest,
+        put: Callable[[bytes | memoryview], None],
+        done: Callable[[HostAnswer], None],
+    ) -> HostStream:
+        """Call a stream of the pool.
+
+        put is called with each value, in their order, and done behind the last, as in
+        call_host.
         """
 
     def waiting(self) -> AbstractContextManager[Any]:
