@@ -24,9 +24,9 @@ func cancelCases() []Case {
 		{Section: s, Name: "deaf call", uses: []string{"hold_out", "pid"}, run: deafIsKilled, Promise: "A call that goes on all the same has its process killed; the next call runs in another."},
 		{Section: s, Name: "outcome", uses: []string{"hold", "add"}, run: cancelledOutcome, Promise: "A call that ended because it was cancelled is answered with a result or FAILURE_KIND_TASK; a second Cancel changes nothing."},
 		{Section: s, Name: "queued call", uses: []string{"hold", "note", "add"}, run: cancelQueued, Promise: "A call that waits for its turn is declined when that comes, and not earlier; those before and behind it run."},
-		{Section: s, Name: "too late", uses: []string{"add"}, run: cancelTooLate, Promise: "A Cancel for a call that has ended, or that never comes, on whatever lane, is no error and hits nobody."},
+		{Section: s, Name: "too late", uses: []string{"add", "hold"}, run: cancelTooLate, Promise: "A Cancel for a call that has ended, or that never comes, on whatever lane, is no error and hits nobody."},
 		{Section: s, Name: "first instruction", uses: hold, run: cancelAtStart, Promise: "A Cancel that comes in the moment of a call's start is not lost."},
-		{Section: s, Name: "hits no other", uses: []string{"hold", "add"}, run: cancelHitsNoOther, Promise: "A Cancel that comes in the moment of a call's end never hits the next call."},
+		{Section: s, Name: "hits no other", uses: hold, run: cancelHitsNoOther, Promise: "A Cancel that comes in the moment of a call's end never hits the next call."},
 		{Section: s, Name: "neighbour", uses: []string{"hold", "add"}, needs: []string{capLanes}, run: cancelNeighbour, Promise: "A Cancel for a call on one lane does not hit one on another, of the same number."},
 	}
 }
@@ -107,7 +107,6 @@ func (w *raw) settle() {
 	ctx, cancel := context.WithTimeout(w.t.ctx, settleTime)
 	defer cancel()
 	<-ctx.Done()
-	w.echoPing()
 	if err := w.Violation(); err != nil {
 		w.t.failf("%v", err)
 	}
@@ -155,6 +154,7 @@ func cancelQueued(t *trial) {
 	t.awaitStarted(mark, "hold was called, and note twice behind it")
 	t.must(w.Cancel(0, first.GetSeq()))
 	const done = "A Cancel came for the first of two calls of note that waited behind hold"
+	w.echoPing()
 	w.settle()
 	expect(t, done+": it is answered before hold has ended", w.Answered(0, first.GetSeq()), false)
 	t.create(until)
@@ -170,15 +170,22 @@ func cancelTooLate(t *trial) {
 	ended := w.task("add", args{"a": 1, "b": 1})
 	w.send(ended)
 	w.answer("add was called", ended)
+	mark, until := t.path("mark"), t.path("until")
+	held := w.task("hold", args{"mark": mark, "until": until})
+	w.send(held)
+	t.awaitStarted(mark, "hold was called")
 	for _, c := range []struct {
 		lane uint32
 		seq  uint64
-	}{{0, ended.GetSeq()}, {0, ended.GetSeq()}, {0, 0}, {0, math.MaxUint64}, {0, 1 << 40}, {1, 1}, {lanesAsked, 1}, {math.MaxUint32, 1}} {
+	}{{0, ended.GetSeq()}, {0, ended.GetSeq()}, {0, 0}, {0, math.MaxUint64}, {0, 1 << 40}, {1, 1}, {1, held.GetSeq()}, {lanesAsked, 1}, {math.MaxUint32, 1}} {
 		t.must(w.Cancel(c.lane, c.seq))
 	}
 	w.echoPing()
+	t.create(until)
+	const done = "Cancels came for calls that had ended and for such as never come, while hold ran"
+	expect(t, done, decode[string](t, done, w.answer(done, held)), "released")
 	for range 3 {
-		w.works("Cancels came for calls that had ended and for such as never come")
+		w.works(done)
 	}
 }
 
@@ -208,19 +215,22 @@ func (t *trial) strew(d time.Duration) {
 
 func cancelHitsNoOther(t *trial) {
 	w := t.raw()
-	until := t.path("until")
-	t.create(until)
-	const rounds = 200
+	open := t.path("open")
+	t.create(open)
+	const rounds = 100
 	for i := range rounds {
-		quick := w.task("hold", args{"mark": t.path("mark"), "until": until})
-		next := w.task("add", args{"a": i, "b": 1})
+		until := t.path(fmt.Sprintf("until %d", i))
+		quick := w.task("hold", args{"mark": t.path("mark"), "until": open})
+		next := w.task("hold", args{"mark": t.path("mark"), "until": until})
 		w.send(quick, next)
-		t.strew(time.Duration(i) * 10 * time.Microsecond)
+		t.strew(time.Duration(i) * 20 * time.Microsecond)
 		t.must(w.Cancel(0, quick.GetSeq()))
-		done := fmt.Sprintf("A call that ends at once was called and a Cancel sent for it %v later, in round %d of %d, and add called behind it",
-			time.Duration(i)*10*time.Microsecond, i+1, rounds)
+		done := fmt.Sprintf("A call that ends at once was called and another behind it, and a Cancel sent for the first %v later, in round %d of %d: the other",
+			time.Duration(i)*20*time.Microsecond, i+1, rounds)
 		w.outcome(quick)
-		expect(t, done, decode[int](t, done, w.answer(done, next)), i+1)
+		w.echoPing()
+		t.create(until)
+		expect(t, done, decode[string](t, done, w.answer(done, next)), "released")
 	}
 }
 

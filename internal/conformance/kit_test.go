@@ -18,7 +18,8 @@ func config(t *testing.T, worker string) conformance.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conformance.Config{Command: []string{self}, Env: append(os.Environ(), workerEnv+"="+worker)}
+	// With the race detector a process waits for a second before it exits.
+	return conformance.Config{Command: []string{self}, Env: append(os.Environ(), workerEnv+"="+worker, "GORACE=atexit_sleep_ms=0")}
 }
 
 // results runs the kit and returns what is not passed, by "section/name".
@@ -47,6 +48,10 @@ func results(t *testing.T, c conformance.Config) (failed, skipped map[string]str
 // The Go SDK's worker passes every case, and without a recorder every case that needs
 // none.
 func TestGoWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some hundred processes")
+	}
+	t.Parallel()
 	failed, skipped := results(t, config(t, goWorker))
 	if len(failed)+len(skipped) > 0 {
 		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
@@ -54,6 +59,10 @@ func TestGoWorker(t *testing.T) {
 }
 
 func TestGoWorkerWithoutRecorder(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some hundred processes")
+	}
+	t.Parallel()
 	c := config(t, goWorker)
 	c.Command = append([]string{"env", "-u", "PROCPOOL_RECORDER"}, c.Command...)
 	failed, skipped := results(t, c)
@@ -73,6 +82,10 @@ func TestGoWorkerWithoutRecorder(t *testing.T) {
 // The plain worker shares no line with the Go SDK's worker's side, and passes as well;
 // it can't do mutual TLS, which is its right.
 func TestPlainWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some hundred processes")
+	}
+	t.Parallel()
 	failed, skipped := results(t, config(t, plainWorker))
 	delete(skipped, "start/mutual tls")
 	if len(failed)+len(skipped) > 0 {

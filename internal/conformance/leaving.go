@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/executor"
 )
 
@@ -23,6 +24,7 @@ func leavingCases() []Case {
 		{Section: s, Name: "connection ends", uses: []string{"add"}, run: leavesHungUp, Promise: "A worker whose connection ends leaves."},
 		{Section: s, Name: "connection ends in a call", uses: []string{"hold_out"}, run: leavesHungUpBusy, Promise: "A worker whose connection ends leaves, although a call ignores everything."},
 		{Section: s, Name: "stream ends", uses: []string{"add"}, run: leavesWorkEnded, Promise: "A worker whose stream Work is ended by the host leaves."},
+		{Section: s, Name: "first and last call", uses: []string{"note"}, run: firstAndLast, Promise: "A pool's initializer is the worker's first call, and its finalizer the last before standard input ends."},
 		{Section: s, Name: "interrupt", uses: []string{"hold", "pid", "add"}, run: interrupted, Promise: "SIGINT, which a terminal sends to everybody, ends neither the worker nor a call."},
 		{Section: s, Name: "interrupt of children", uses: []string{"child"}, run: childrenInterruptible, Promise: "What a task starts does not ignore SIGINT. Linux only."},
 		{Section: s, Name: "nothing is left", uses: []string{"child", "pid", "hold"}, run: nothingLeft, Promise: "When a pool is closed its workers are gone, busy or idle, and what they have started, and the sockets' directories."},
@@ -105,6 +107,19 @@ func leavesWorkEnded(t *trial) {
 	w.works("The worker was started")
 	t.must(w.EndWork())
 	w.leaves("The host ended its side of the stream Work")
+}
+
+func firstAndLast(t *trial) {
+	path := t.path("notes")
+	t.use("note")
+	note := procpool.Remote[args, any]("note")
+	p := t.pool(func(c *executor.Config) {
+		c.Initializer, c.Finalizer = note.Bind(args{"path": path, "line": "first"}), note.Bind(args{"path": path, "line": "last"})
+	})
+	call[any](p, "note", args{"path": path, "line": "between"})
+	t.must(p.Shutdown(t.ctx))
+	const done = "A pool with an initializer and a finalizer made a call and was shut down"
+	expect(t, done+": what was noted", strings.Join(t.lines(path), " "), "first between last")
 }
 
 func interrupted(t *trial) {

@@ -20,6 +20,7 @@ func messageCases() []Case {
 		{Section: s, Name: "one each", uses: add, run: oneEach, Promise: "2,000 messages with a call each are answered, in order, before the last has been sent or after."},
 		{Section: s, Name: "lanes", uses: []string{"add", "hold"}, needs: []string{capLanes}, run: lanesAreIndependent, Promise: "Each lane has its own numbers and its own order, and none waits for another."},
 		{Section: s, Name: "reads while calls run", uses: []string{"hold", "length", "add"}, run: readsOn, Promise: "64 MiB of calls are read while one runs, and run behind it."},
+		{Section: s, Name: "segment", uses: add, run: segmentRefused, Promise: "A payload in a segment, which nobody has agreed to, ends the stream Work with an error."},
 		{Section: s, Name: "context", uses: []string{"context"}, run: contextOfCall, Promise: "Attempt, metadata and deadline are what the host has said: 0 is the first attempt, and no deadline."},
 		{Section: s, Name: "run time", uses: []string{"hold"}, run: runTime, Promise: "run_nanos is how long the function ran."},
 	}
@@ -147,6 +148,24 @@ func readsOn(t *trial) {
 		expect(t, done, decode[int](t, done, w.answer(done, task)), mebibyte)
 	}
 	w.works(done)
+}
+
+func segmentRefused(t *trial) {
+	w := t.raw()
+	w.send(w.task("add", encoded(nil), func(task *workerv1.Task) {
+		task.Payload = &workerv1.Task_Segment{Segment: &workerv1.SegmentRef{Path: "/nowhere", Id: 1, Size: 3}}
+	}))
+	w.endsWork("add was called with its argument in a segment")
+}
+
+// endsWork waits until the worker ends the stream Work, since the host does not keep
+// the contract.
+func (w *raw) endsWork(done string) {
+	ctx, cancel := w.t.within()
+	defer cancel()
+	if err := w.AwaitSilence(ctx); err != nil {
+		w.t.failf("%s: expected that the worker ends the stream Work, got: %v", done, err)
+	}
 }
 
 func contextOfCall(t *trial) {

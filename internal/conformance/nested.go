@@ -16,7 +16,7 @@ func nestedCases() []Case {
 	call := []string{"call", "add"}
 	return []Case{
 		{Section: s, Name: "function", uses: []string{"call", "add", "echo"}, needs: nested, run: nestedFunction, Promise: "A call of a function of its own pool gets its result."},
-		{Section: s, Name: "in one worker", uses: call, needs: []string{capHostCall, capLanes}, run: nestedRecursion, Promise: "A worker of several lanes runs a call, the call that it makes, and the one that that makes."},
+		{Section: s, Name: "in a pool of one", uses: call, needs: nested, run: nestedRecursion, Promise: "In a pool of one worker a call, the call that it makes, and the one that that makes do not wait for each other in a circle."},
 		{Section: s, Name: "errors", uses: []string{"call", "add", "fail"}, needs: nested, run: nestedErrors, Promise: "The failure of a nested call reaches its caller with its text, also that there is no such function."},
 		{Section: s, Name: "many", uses: call, needs: nested, run: nestedMany, Promise: "Two hundred calls make a call each."},
 		{Section: s, Name: "stream", uses: []string{"call_stream", "count", "pid"}, needs: []string{capHostCall, capStream}, run: nestedStream, Promise: "A stream of its own pool gives a call its values, all or the first of them, and its error."},

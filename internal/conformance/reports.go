@@ -52,7 +52,7 @@ func progressMessage(t *trial) {
 	w.send(task)
 	const done = "progress was called to report 0.5, 5 and 9 of 10"
 	w.answer(done, task)
-	said, _ := w.Said()
+	said, _ := w.Said(0, task.GetSeq())
 	if len(said) == 0 {
 		t.failf("%s: expected Progress before the outcome, got none", done)
 	}
@@ -164,7 +164,7 @@ func logMessage(t *trial) {
 	w.send(task)
 	const done = "log_level is LOG_LEVEL_INFO, and log was called for a line of each level"
 	w.answer(done, task)
-	_, lines := w.Said()
+	_, lines := w.Said(0, task.GetSeq())
 	expect(t, done+": the number of Logs before the outcome", len(lines), 3)
 	for i, level := range []workerv1.LogLevel{workerv1.LogLevel_LOG_LEVEL_INFO, workerv1.LogLevel_LOG_LEVEL_WARN, workerv1.LogLevel_LOG_LEVEL_ERROR} {
 		line := lines[i]

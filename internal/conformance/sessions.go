@@ -31,6 +31,7 @@ func sessionCases() []Case {
 		{Section: s, Name: "all credit at once", uses: raw, needs: session, run: sessionAllCredit, Promise: "The worker gives credit when the call has started, takes values for all of it, and gives more as they are taken."},
 		{Section: s, Name: "end and credit in one message", uses: raw, needs: session, run: sessionOneMessage, Promise: "Values, the end and credit for a session are taken in the order of the document, however they are put together."},
 		{Section: s, Name: "values for nobody", uses: raw, needs: session, run: sessionValuesForNobody, Promise: "Values and ends for calls that have ended, or that never come, are dropped."},
+		{Section: s, Name: "values without credit", uses: []string{"deaf_session"}, needs: session, run: sessionWithoutCredit, Promise: "Values beyond the credit that the worker has given end the stream Work; it keeps no more than it has asked for."},
 		{Section: s, Name: "cancelled while it waits", uses: []string{"sum_session", "add"}, needs: session, run: sessionCancelled, Promise: "A session that waits for a value wakes up when it is cancelled, and ends."},
 		{Section: s, Name: "waiting is noted", uses: raw, needs: []string{capSession, capRecorder}, run: sessionWaiting, Promise: "While a session waits for a value waiting_since says since when."},
 	}
@@ -355,6 +356,22 @@ func sessionValuesForNobody(t *trial) {
 	nobody(1<<20, 1)
 	t.must(w.Send(&workerv1.WorkRequest{Values: []*workerv1.StreamValue{{HostCall: 77, Payload: &workerv1.StreamValue_Inline{Inline: []byte{1}}}}}))
 	w.works("Values came for a session that had ended, and for such as never come")
+}
+
+func sessionWithoutCredit(t *trial) {
+	w := t.raw()
+	mark := t.path("mark")
+	task := w.task("deaf_session", args{"mark": mark})
+	w.send(task)
+	t.awaitStarted(mark, "deaf_session was called")
+	given := w.given(task, 1)
+	// One value may take the bytes below zero; the next has no credit left.
+	const done = "deaf_session was called and sent a value of as many bytes as it had given credit for, and another"
+	w.say(task, false, make([]byte, min(given.Bytes, 64*mebibyte)))
+	if w.Violation() == nil {
+		w.say(task, false, []byte{0})
+	}
+	w.endsWork(done)
 }
 
 func sessionCancelled(t *trial) {

@@ -27,6 +27,7 @@ func startCases() []Case {
 		{Section: s, Name: "hello", uses: []string{"pid"}, run: hello, Promise: "HelloResponse is complete: a revision, the SDK, a language in lower case, lanes within what was asked, the process id, and tasks with unique names."},
 		{Section: s, Name: "functions", run: servesAll, Promise: "Every standard function is served, with its kind and its codecs."},
 		{Section: s, Name: "hello from the future", uses: []string{"add"}, run: helloFromTheFuture, Promise: "A host of a later revision, with capabilities and fields that nobody knows, is answered as any other."},
+		{Section: s, Name: "hello from a bare host", uses: []string{"add"}, run: helloFromABareHost, Promise: "A host that offers nothing, and wants one lane, has a worker all the same."},
 		{Section: s, Name: "hello twice", uses: []string{"add"}, run: helloTwice, Promise: "A second Hello is answered with FAILED_PRECONDITION and changes nothing."},
 		{Section: s, Name: "work before hello", run: workBeforeHello, Promise: "A stream that is opened before Hello is answered with FAILED_PRECONDITION."},
 		{Section: s, Name: "one lane", uses: []string{"add"}, run: oneLane, Promise: "Asked for one lane the worker offers one."},
@@ -215,6 +216,19 @@ func helloFromTheFuture(t *trial) {
 	if got := w.Hello().GetRevision(); got < 1 {
 		t.failf("%s: expected the worker's revision, got %d", done, got)
 	}
+	w.works(done)
+}
+
+func helloFromABareHost(t *trial) {
+	w := t.started(withoutPage)
+	t.must(w.Dial(t.ctx))
+	const done = "Hello was called with revision 1 and one lane and nothing else"
+	if _, err := w.Greet(t.ctx, &workerv1.HelloRequest{Revision: 1, Lanes: 1}); err != nil {
+		t.failf("%s: expected an answer, got: %v; %s", done, err, w.End())
+	}
+	t.must(w.Open())
+	expect(t, done+": recorder_open", w.Hello().GetRecorderOpen(), false)
+	expect(t, done+": the lanes of the answer", w.Hello().GetLanes(), 1)
 	w.works(done)
 }
 

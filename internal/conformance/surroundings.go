@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,7 +23,7 @@ func surroundingCases() []Case {
 		{Section: s, Name: "long line", uses: write, run: outputLong, Promise: "A line of 300,000 characters comes whole, in pieces."},
 		{Section: s, Name: "flood", uses: write, run: outputFlood, Promise: "16 MiB on each stream hold up neither the call nor the worker."},
 		{Section: s, Name: "standard input", uses: []string{"read_stdin", "pid"}, run: inputEmpty, Promise: "Standard input is empty for tasks, and reading it does not end the worker."},
-		{Section: s, Name: "standard input of children", uses: []string{"child"}, run: inputOfChildren, Promise: "What a task starts has the null device as standard input. Linux only."},
+		{Section: s, Name: "standard input of children", uses: []string{"child", "pid"}, run: inputOfChildren, Promise: "What a task starts has the null device as standard input, and does not inherit the host's pipe. Linux only."},
 		{Section: s, Name: "environment", uses: []string{"environment"}, run: environment, Promise: "A task sees the environment that the pool was given, and of the handshake's variables PROCPOOL_DEPTH alone."},
 	}
 }
@@ -98,11 +100,32 @@ func inputOfChildren(t *trial) {
 	if runtime.GOOS != "linux" {
 		t.skipf("only Linux shows what another process has open")
 	}
+	inherited := slices.Collect(maps.Values(t.openFiles(os.Getpid())))
 	p := t.pool()
-	pid := call[int](p, "child", nil)
-	target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", pid))
+	worker, child := p.pid(), call[int](p, "child", nil)
+	const done = "child was called: what the process that it has started has open"
+	all := t.openFiles(child)
+	expect(t, done+", as standard input", all["0"], "/dev/null")
+	outputs := t.openFiles(worker)
+	for number, file := range all {
+		if strings.HasPrefix(file, "pipe:") && file != outputs["1"] && file != outputs["2"] && !slices.Contains(inherited, file) {
+			t.failf("%s: expected no pipe of the host's but for output, got descriptor %s, %s", done, number, file)
+		}
+	}
+}
+
+// openFiles returns the names of what a process has open, by descriptor.
+func (t *trial) openFiles(pid int) map[string]string {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
 	t.must(err)
-	expect(t, "child was called: the standard input of what it has started", target, "/dev/null")
+	all := make(map[string]string)
+	for _, e := range entries {
+		if target, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil {
+			all[e.Name()] = target // else it was closed meanwhile
+		}
+	}
+	return all
 }
 
 func environment(t *trial) {

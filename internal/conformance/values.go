@@ -31,6 +31,7 @@ func valueCases() []Case {
 		{Section: s, Name: "64 MiB there and back", uses: []string{"echo_bytes", "pid"}, run: large, Promise: "64 MiB go to the worker and back."},
 		{Section: s, Name: "64 MiB one way", uses: []string{"length", "make_bytes", "pid"}, run: largeOneWay, Promise: "64 MiB go to the worker in CBOR, and come from it."},
 		{Section: s, Name: "too large", uses: []string{"make_bytes", "pid"}, run: tooLarge, Promise: "A result of max_payload_bytes comes, one byte more fails with FAILURE_KIND_TOO_LARGE; the worker lives."},
+		{Section: s, Name: "no limit", uses: []string{"make_bytes", "add"}, run: noLimit, Promise: "A max_payload_bytes of 0 is no limit."},
 		{Section: s, Name: "no argument", uses: []string{"echo", "echo_bytes", "add"}, run: noArgument, Promise: "An argument that is not set is empty: no bytes for raw, no value for CBOR. An empty codec is the task's first."},
 		{Section: s, Name: "malformed argument", uses: add, run: malformed, Promise: "An argument that is no CBOR, or no JSON, fails with FAILURE_KIND_CODEC; the worker lives."},
 		{Section: s, Name: "unknown codec", uses: add, run: unknownCodec, Promise: "A codec that the task does not take fails with FAILURE_KIND_CODEC; the worker lives."},
@@ -229,11 +230,12 @@ func largeOneWay(t *trial) {
 
 // patterned returns what make_bytes makes.
 func patterned(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i % 251)
+	const period = 251
+	var once [period]byte
+	for i := range once {
+		once[i] = byte(i)
 	}
-	return b
+	return bytes.Repeat(once[:], n/period+1)[:n]
 }
 
 func tooLarge(t *trial) {
@@ -248,6 +250,22 @@ func tooLarge(t *trial) {
 	err = fail(p, "make_bytes", 8*most)
 	p.errorIs(fmt.Sprintf("max_payload_bytes is %d, and make_bytes was called for eight times as much", most), err, procpool.ErrTooLarge)
 	p.sameWorker(pid, "a result was too large")
+}
+
+func noLimit(t *trial) {
+	w := t.started()
+	t.must(w.Dial(t.ctx))
+	r := w.Request()
+	r.MaxPayloadBytes = 0
+	const done = "Hello was called with max_payload_bytes 0"
+	if _, err := w.Greet(t.ctx, r); err != nil {
+		t.failf("%s: expected an answer, got: %v; %s", done, err, w.End())
+	}
+	t.must(w.Open())
+	task := w.task("make_bytes", mebibyte)
+	w.send(task)
+	expect(t, done+", and make_bytes for 1 MiB", len(decode[[]byte](t, done, w.answer(done+", and make_bytes for 1 MiB", task))), mebibyte)
+	w.works(done)
 }
 
 func noArgument(t *trial) {

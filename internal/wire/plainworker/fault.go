@@ -31,7 +31,7 @@ const (
 	OwnClock      Fault = "ends calls by its own clock"
 	FirstAttempt  Fault = "counts attempts from 0"
 	OneThread     Fault = "runs one call at a time, whatever its lane"
-	ReadsLate     Fault = "reads no message while a call runs"
+	QueuesLittle  Fault = "reads nothing more while a MiB of calls waits"
 
 	// About the recorder.
 	NoReplyFirst  Fault = "starts calls before the replies of those before are sent"
@@ -53,6 +53,7 @@ const (
 	KeepsFirst Fault = "keeps a value until the next comes"
 	NoEnd      Fault = "does not tell a session that there are no more values"
 	NoMore     Fault = "gives a session's credit once"
+	TakesAll   Fault = "takes values that it has given no credit for"
 
 	// About what is said beside.
 	LazyPong    Fault = "answers a Ping when no call runs"
@@ -61,3 +62,14 @@ const (
 	CallsAtWill Fault = "makes calls that the host has not offered to take"
 	SameCall    Fault = "uses the number of a call that it has made again"
 )
+
+// Faults returns all faults.
+func Faults() []Fault {
+	return []Fault{
+		NoNewline, HelloAgain, WorkAtOnce, AnyPage, TwoGuests, KeepsStdin, KeepsEnv, DiesOfInt, IgnoresInt, StaysAlone,
+		StaysHungUp, OneNumber, OnePack, EndsOnUnknown, AnyKind, CodecAsTask, PanicKills, NoLimit, OwnClock,
+		FirstAttempt, OneThread, QueuesLittle, NoReplyFirst, RunsDeclined, ForgetsFence, CountsDecline, NeverFinishes,
+		NeverWaits, Deaf, LosesEarly, HitsNext, DeclinesEarly, NoCredit, NoBytes, KeepsFirst, NoEnd, NoMore, TakesAll, LazyPong,
+		SaysAll, SaysLate, CallsAtWill, SameCall,
+	}
+}

@@ -43,6 +43,7 @@ func (l *lane) put(task *workerv1.Task, arrived time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sizes, rest := task.GetItemSizes(), task.GetInline()
+	l.server.load.add(0, len(rest))
 	if len(sizes) == 0 {
 		sizes = []uint32{uint32(len(rest))}
 	}
@@ -64,6 +65,7 @@ func (l *lane) next() (c call, givenUp, ok bool) {
 		return call{}, false, false
 	}
 	c, l.queue = l.queue[0], l.queue[1:]
+	l.server.load.add(0, -len(c.argument))
 	l.reached = c.seq
 	givenUp = l.marked[c.seq]
 	delete(l.marked, c.seq)
@@ -113,10 +115,8 @@ func (l *lane) step(c call, givenUp bool) *workerv1.Outcome {
 		l.server.alone.Lock()
 		defer l.server.alone.Unlock()
 	}
-	if fault == ReadsLate || fault == LazyPong {
-		l.server.calling.Lock()
-		defer l.server.calling.Unlock()
-	}
+	l.server.load.add(1, 0)
+	defer l.server.load.add(-1, 0)
 	l.run(c, o)
 	if fault != NeverFinishes {
 		l.page.finish(c.seq)

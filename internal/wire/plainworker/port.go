@@ -20,10 +20,13 @@ type port struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
 
-	values, bytes int64    // the credit that is left
-	kept          []byte   // of KeepsFirst
-	input         [][]byte // what has come and was not taken
-	ended         bool     // there is no more
+	values, bytes int64  // the credit that is left
+	kept          []byte // of KeepsFirst
+
+	ownValues, ownBytes int64 // the credit that the host has left
+
+	input [][]byte // what has come and was not taken
+	ended bool     // there is no more
 }
 
 // The credit with which a session begins.
@@ -52,16 +55,21 @@ func (p *port) grant(values, bytes uint64) {
 	p.changeLocked()
 }
 
-// receive takes a value that has come.
-func (p *port) receive(v *workerv1.StreamValue) {
+// receive takes a value that has come. It reports false if there was no credit for it.
+func (p *port) receive(v *workerv1.StreamValue) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if v.GetEnd() {
+	switch {
+	case v.GetEnd():
 		p.ended = p.lane.server.fault != NoEnd
-	} else {
+	case p.ownValues <= 0 || p.ownBytes <= 0:
+		return p.lane.server.fault == TakesAll
+	default:
+		p.ownValues, p.ownBytes = p.ownValues-1, p.ownBytes-int64(len(v.GetInline()))
 		p.input = append(p.input, v.GetInline())
 	}
 	p.changeLocked()
+	return true
 }
 
 // await waits until something holds; false says that the call was given up. The caller
@@ -129,9 +137,14 @@ func (p *port) close() {
 }
 
 // welcome gives the first credit for a session's values.
-func (p *port) welcome() { p.give(firstValues, firstBytes) }
+func (p *port) welcome() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.giveLocked(firstValues, firstBytes)
+}
 
-func (p *port) give(values, bytes uint64) {
+func (p *port) giveLocked(values, bytes uint64) {
+	p.ownValues, p.ownBytes = p.ownValues+int64(values), p.ownBytes+int64(bytes)
 	p.lane.server.post(&workerv1.WorkResponse{Credits: []*workerv1.Credit{{Seq: p.seq, Lane: p.lane.index, Values: values, Bytes: bytes}}})
 }
 
@@ -145,7 +158,7 @@ func (p *port) Next() ([]byte, bool) {
 	value := p.input[0]
 	p.input = p.input[1:]
 	if p.lane.server.fault != NoMore {
-		p.give(1, uint64(len(value)))
+		p.giveLocked(1, uint64(len(value)))
 	}
 	return value, true
 }

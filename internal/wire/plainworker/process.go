@@ -30,7 +30,7 @@ func Serve(tasks []procpool.Task, fault Fault) error {
 	if os.Getenv("PLUGIN_CLIENT_CERT") != "" {
 		return errors.New("this worker can't do mutual TLS; switch AutoMTLS off")
 	}
-	s := &server{fault: fault, tasks: tasks, page: os.Getenv("PROCPOOL_RECORDER"), gone: make(chan struct{})}
+	s := &server{fault: fault, tasks: tasks, page: os.Getenv("PROCPOOL_RECORDER"), gone: make(chan struct{}), load: newLoad()}
 	dir := os.Getenv("PLUGIN_UNIX_SOCKET_DIR")
 	if fault != KeepsEnv {
 		scrub()

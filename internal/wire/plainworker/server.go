@@ -30,7 +30,7 @@ type server struct {
 	leaving sync.Once
 	kernel  kernel
 	alone   sync.Mutex // of OneThread
-	calling sync.Mutex // of ReadsLate and LazyPong
+	load    *load
 
 	mu       sync.Mutex
 	hello    *workerv1.HelloRequest // nil before Hello
@@ -122,11 +122,11 @@ func (s *server) Work(stream grpc.BidiStreamingServer[workerv1.WorkRequest, work
 			}
 			return err
 		}
-		if s.fault == ReadsLate {
-			s.idle()
-		}
 		if err := s.take(r); err != nil {
 			return err
+		}
+		if s.fault == QueuesLittle {
+			s.load.await(func(l *load) bool { return l.waiting < 1<<20 })
 		}
 	}
 }
@@ -175,6 +175,9 @@ func (s *server) take(r *workerv1.WorkRequest) error {
 		if int(task.GetLane()) >= len(s.lanes) {
 			return status.Errorf(codes.InvalidArgument, "there is no lane %d", task.GetLane())
 		}
+		if task.GetSegment() != nil {
+			return status.Error(codes.InvalidArgument, "segments were not agreed to")
+		}
 		if s.fault == EndsOnUnknown && int(task.GetFunction()) >= len(s.tasks) {
 			return status.Error(codes.NotFound, "there is no such function")
 		}
@@ -183,8 +186,8 @@ func (s *server) take(r *workerv1.WorkRequest) error {
 	for _, v := range r.GetValues() {
 		if v.GetHostCall() != 0 {
 			s.made.value(v)
-		} else if p := s.port(v.GetLane(), v.GetSeq()); p != nil {
-			p.receive(v)
+		} else if p := s.port(v.GetLane(), v.GetSeq()); p != nil && !p.receive(v) {
+			return status.Errorf(codes.InvalidArgument, "call %d was sent a value without credit", v.GetSeq())
 		}
 	}
 	for _, c := range r.GetCredits() {
@@ -214,10 +217,35 @@ func (s *server) port(lane uint32, seq uint64) *port {
 	return l.port
 }
 
-// idle waits until no call runs.
-func (s *server) idle() {
-	s.calling.Lock()
-	defer s.calling.Unlock()
+// load is what the worker has to do.
+type load struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	running int // calls
+	waiting int // bytes of calls
+}
+
+func newLoad() *load {
+	l := new(load)
+	l.changed = sync.NewCond(&l.mu)
+	return l
+}
+
+// add counts calls that begin to run, and bytes of calls that begin to wait.
+func (l *load) add(running, waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running, l.waiting = l.running+running, l.waiting+waiting
+	l.changed.Broadcast()
+}
+
+// await waits until the load is as a fault wants it to be.
+func (l *load) await(is func(*load) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !is(l) {
+		l.changed.Wait()
+	}
 }
 
 // Control takes what must not wait.
@@ -235,7 +263,7 @@ func (s *server) Control(stream grpc.BidiStreamingServer[workerv1.ControlRequest
 			continue
 		}
 		if s.fault == LazyPong {
-			s.idle()
+			s.load.await(func(l *load) bool { return l.running == 0 })
 		}
 		if err := stream.Send(&workerv1.ControlResponse{Event: &workerv1.ControlResponse_Pong{Pong: &workerv1.Pong{Id: ping.GetId()}}}); err != nil {
 			return err

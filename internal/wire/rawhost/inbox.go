@@ -30,6 +30,7 @@ type inbox struct {
 	pongs       []*workerv1.Pong
 	progress    []*workerv1.Progress
 	logs        []*workerv1.Log
+	saidBy      map[callKey]said
 }
 
 // Credit counts values and bytes.
@@ -42,6 +43,7 @@ func (b *inbox) begin(r *workerv1.HelloRequest, hello *workerv1.HelloResponse) {
 	b.changed = make(chan struct{})
 	b.outcomes, b.values = make(map[callKey]*workerv1.Outcome), make(map[callKey][]*workerv1.StreamValue)
 	b.credit, b.hostCredit = make(map[callKey]Credit), make(map[uint64]Credit)
+	b.saidBy = make(map[callKey]said)
 	b.hostCancels, b.hostValues = make(map[uint64]bool), make(map[uint64][]*workerv1.StreamValue)
 }
 
@@ -81,9 +83,13 @@ func (b *inbox) take(r *workerv1.WorkResponse) {
 		b.credit[key] = b.credit[key].plus(c)
 	}
 	for _, o := range r.GetOutcomes() {
-		b.outcomes[callKey{o.GetLane(), o.GetSeq()}] = o
+		key := callKey{o.GetLane(), o.GetSeq()}
+		b.outcomes[key], b.saidBy[key] = o, said{len(b.progress), len(b.logs)}
 	}
 }
+
+// said counts what had come when an outcome did.
+type said struct{ progress, logs int }
 
 func (c Credit) plus(more *workerv1.Credit) Credit {
 	return Credit{c.Values + credit(more.GetValues()), c.Bytes + credit(more.GetBytes())}
@@ -267,11 +273,13 @@ func (h *Host) HostGiven(ctx context.Context, id uint64, enough func(Credit) boo
 	return given, err
 }
 
-// Said returns all Progress and all Logs that have come.
-func (h *Host) Said() ([]*workerv1.Progress, []*workerv1.Log) {
+// Said returns all Progress and all Logs that had come before the outcome of a call,
+// none if that has not come.
+func (h *Host) Said(lane uint32, seq uint64) ([]*workerv1.Progress, []*workerv1.Log) {
 	h.inbox.mu.Lock()
 	defer h.inbox.mu.Unlock()
-	return slices.Clone(h.inbox.progress), slices.Clone(h.inbox.logs)
+	n := h.inbox.saidBy[callKey{lane, seq}]
+	return slices.Clone(h.inbox.progress[:n.progress]), slices.Clone(h.inbox.logs[:n.logs])
 }
 
 // Outcomes returns all outcomes of a lane that have come.

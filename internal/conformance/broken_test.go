@@ -1,0 +1,124 @@
+//go:build unix
+
+package conformance_test
+
+import (
+	"flag"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/procpool/procpool/internal/conformance"
+	"github.com/procpool/procpool/internal/wire/plainworker"
+)
+
+var everywhere = flag.Bool("everywhere", false, "try each broken worker with all cases, not only those of the sections that it is to fail in")
+
+// broken is what a fault costs the plain worker, which passes all cases without one.
+type broken struct {
+	fault plainworker.Fault
+	// fails are the cases that must fail, by section; the first one's reason must
+	// hold the text because.
+	fails   map[string][]string
+	because string
+	// perhaps are cases that may fail or not, by section, since it is a matter of
+	// luck whether the fault shows.
+	perhaps map[string][]string
+	// everywhere has all other cases tried, where else it is those of the same
+	// sections.
+	everywhere bool
+}
+
+// slow are cases that take a while and that no fault is about.
+var slow = regexp.MustCompile(`64 MiB|very many|large values|/flood|/map$|/many in one|/lives$|/stopped$|/reads while`)
+
+// A worker that breaks the contract in one way fails the cases that are about that, and
+// no others.
+func TestBrokenWorkers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some thousand processes")
+	}
+	for _, b := range brokenWorkers() {
+		t.Run(string(b.fault), func(t *testing.T) {
+			t.Parallel()
+			b.try(t)
+		})
+	}
+}
+
+func (b broken) try(t *testing.T) {
+	must, luck := ids(b.fails), ids(b.perhaps)
+	c := config(t, plainWorker+":"+string(b.fault))
+	c.Only = exactly(must)
+	c.Limit, c.Grace = 2*time.Second, 500*time.Millisecond // they fail, perhaps because nothing comes
+	failed, _ := results(t, c)
+	said := false
+	for _, id := range must {
+		reason, ok := failed[id]
+		if !ok {
+			t.Errorf("%s does not fail", id)
+		}
+		said = said || strings.Contains(reason, b.because)
+	}
+	if !said {
+		t.Errorf("no reason holds %q: %q", b.because, failed)
+	}
+
+	var others []string
+	for _, other := range conformance.Cases() {
+		id := other.ID()
+		_, same := b.fails[other.Section]
+		near := same || b.everywhere || *everywhere
+		if near && !slices.Contains(must, id) && !slices.Contains(luck, id) && (*everywhere || !slow.MatchString(id)) {
+			others = append(others, id)
+		}
+	}
+	c = config(t, plainWorker+":"+string(b.fault))
+	c.Only = exactly(others)
+	if failed, _ := results(t, c); len(failed) > 0 {
+		t.Errorf("others fail, too: %q", failed)
+	}
+}
+
+func ids(bySection map[string][]string) []string {
+	var all []string
+	for section, names := range bySection {
+		for _, name := range names {
+			all = append(all, section+"/"+name)
+		}
+	}
+	return all
+}
+
+// exactly matches the given names and no others.
+func exactly(names []string) *regexp.Regexp {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = regexp.QuoteMeta(name)
+	}
+	return regexp.MustCompile("^(" + strings.Join(quoted, "|") + ")$")
+}
+
+// Each fault has its row, and each row names cases that there are.
+func TestBrokenWorkersAreAll(t *testing.T) {
+	all := make(map[string]bool)
+	for _, c := range conformance.Cases() {
+		all[c.ID()] = true
+	}
+	rows := make(map[plainworker.Fault]bool)
+	for _, b := range brokenWorkers() {
+		rows[b.fault] = true
+		for _, id := range slices.Concat(ids(b.fails), ids(b.perhaps)) {
+			if !all[id] {
+				t.Errorf("%q is to fail %q, which is no case", b.fault, id)
+			}
+		}
+	}
+	for _, fault := range plainworker.Faults() {
+		if !rows[fault] {
+			t.Errorf("no row says what %q is to fail", fault)
+		}
+	}
+}
