@@ -72,6 +72,26 @@ WORKER = """
         kept[0].call_host(HostRequest("t", "cbor", b"x"), late.append)
         return [answer_text(answer) for answer in late]
 
+    go_on = threading.Event()
+    ended = threading.Event()
+
+    @procpool.task()
+    def leave_a_thread_waiting(_: None) -> None:
+        call = current_call.get()
+        inside = threading.Event()
+        def wait():
+            with call.waiting():
+                inside.set()
+                go_on.wait()
+            ended.set()
+        threading.Thread(target=wait).start()
+        inside.wait()
+
+    @procpool.task()
+    def let_it_go_on(_: None) -> None:
+        go_on.set()
+        ended.wait()
+
     @procpool.task()
     def wait_long(_: None) -> None:
         with current_call.get().waiting():
@@ -166,6 +186,22 @@ def test_arguments_and_texts_that_are_too_large(start: Start) -> None:
     assert "at most 1048576 are allowed" in text
     text = cbor2.loads(worker.call("ask", cbor2.dumps({"name": "x" * (1 << 18)})).inline)
     assert "are too long" in text
+
+
+def test_a_thread_that_waits_beyond_its_call_is_forgotten(start: Start) -> None:
+    worker = start(WORKER)
+    page = worker.page
+    assert page
+    worker.call("leave_a_thread_waiting", b"\xf6")
+    assert page.read("waiting_since") == 0
+    worker.call("let_it_go_on", b"\xf6")
+    assert page.read("waiting_since") == 0
+    seq = worker.start("ask", cbor2.dumps({"name": "other"}))
+    call = worker.wait(pb.HostCall)
+    page.wait_until(lambda: page.read("waiting_since") > 0, "the wait")
+    reply(worker, call, inline=b"x")
+    worker.outcome(seq)
+    assert page.read("waiting_since") == 0
 
 
 def test_a_cancel_interrupts_who_waits(start: Start) -> None:

@@ -37,6 +37,12 @@ WORKER = """
         return path
 
     @procpool.task()
+    def square_or_die(n: int) -> int:
+        if n < 0:
+            os._exit(3)
+        return n * n
+
+    @procpool.task()
     def die(number: int) -> int:
         if number:
             os.kill(os.getpid(), number)
@@ -53,6 +59,12 @@ def page(tmp_path: Path) -> Iterator[Page]:
     made.close()
 
 
+def opened(path: str) -> _recorder.Recorder:
+    barrier = _recorder.full_barrier()
+    assert barrier is not None
+    return _recorder.Recorder(path, barrier)
+
+
 def test_the_header_is_the_documents() -> None:
     text = """
         70 72 6f 63 70 6f 6f 6c 01 00 00 00 01 00 00 00
@@ -66,7 +78,7 @@ def test_the_header_is_the_documents() -> None:
 
 
 def test_a_call_from_start_to_finish(page: Page) -> None:
-    lane = _recorder.Recorder(page.path).lane(1)
+    lane = opened(page.path).lane(1)
     assert lane.start(5, 1000)
     assert [page.read(f, 1) for f in ("started", "started_at", "finished")] == [5, 1000, 0]
     outcome = pb.WorkResponse(outcomes=[pb.Outcome(seq=5, lane=1)]).SerializeToString()
@@ -81,7 +93,7 @@ def test_a_call_from_start_to_finish(page: Page) -> None:
 
 
 def test_the_fence_stops_what_lies_beyond_it(page: Page) -> None:
-    lane = _recorder.Recorder(page.path).lane(0)
+    lane = opened(page.path).lane(0)
     assert lane.start(1, 10)
     page.set_fence(2)
     assert lane.start(2, 20)
@@ -92,7 +104,7 @@ def test_the_fence_stops_what_lies_beyond_it(page: Page) -> None:
 
 
 def test_waiting_is_no_run_time(page: Page) -> None:
-    lane = _recorder.Recorder(page.path).lane(0)
+    lane = opened(page.path).lane(0)
     lane.start(1, 100)
     lane.pause(150)
     assert page.read("waiting_since") == 150
@@ -102,7 +114,7 @@ def test_waiting_is_no_run_time(page: Page) -> None:
 
 
 def test_an_outcome_that_does_not_fit_is_not_kept(page: Page) -> None:
-    lane = _recorder.Recorder(page.path).lane(0)
+    lane = opened(page.path).lane(0)
     assert lane.keep(b"\x0a\x00" * 32767)
     assert lane.room == 2
     assert not lane.keep(b"\x0a\x01\x00")
@@ -137,7 +149,7 @@ def _empty(_: Page) -> str:
 @pytest.mark.parametrize("spoil", [_cut, _changed, _newer, _missing, _empty])
 def test_a_foreign_page_is_not_taken(page: Page, spoil: Callable[[Page], str]) -> None:
     with pytest.raises(_recorder.Unusable):
-        _recorder.Recorder(spoil(page))
+        opened(spoil(page))
 
 
 def test_membarrier_is_there_or_refused() -> None:
@@ -198,6 +210,29 @@ def test_a_finished_call_survives_the_death_of_the_next(start: Start, number: in
         assert came >= {task.seq for task in tasks[:-1]}
         assert page.read("started") == tasks[-1].seq
         assert page.read("finished") == tasks[-2].seq
+
+
+def test_a_short_function_that_dies_takes_no_result_with_it(start: Start) -> None:
+    """The replies before it may not have been sent yet: then the journal has them."""
+    # Here every function counts as short, and replies wait for company for ever.
+    patient = WORKER.replace(
+        "    procpool.serve()",
+        "    lane = procpool._lane\n"
+        "    lane._SHARE_BELOW = lane._SHARE_FOR = lane._SHARE_BYTES = lane._LATE = 10**15\n"
+        "    procpool.serve()",
+    ).replace("import procpool", "import procpool, procpool._lane")
+    worker = start(patient, hello=False)
+    relay = Relay(worker)
+    worker.hello()
+    page = worker.page
+    assert page
+    worker.call("square_or_die", cbor2.dumps(3))
+    items = [cbor2.dumps(n) for n in (*range(10), -1)]
+    first = worker.start("square_or_die", b"".join(items), item_sizes=[len(i) for i in items])
+    sent, journal = relay.outcomes(), {o.seq: o for o in page.journal()}
+    assert not any(first + i in sent for i in range(10))
+    assert [cbor2.loads(journal[first + i].inline) for i in range(10)] == [i * i for i in range(10)]
+    assert page.read("finished") == first + 9
 
 
 def test_a_large_result_survives_the_death_of_the_next_call(start: Start) -> None:

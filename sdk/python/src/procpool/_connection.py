@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import _message, _process, _request
 from ._hostcall import HostCalls
 from ._outgoing import Outgoing
-from ._recorder import Recorder, Unusable
+from ._recorder import Recorder, Unusable, full_barrier
 from ._runtime import process
 from ._timer import Timer
 from ._transport import Refused
@@ -133,11 +133,12 @@ class Connection:
         request = _request.parse_hello(data)
         capabilities: tuple[str, ...] = _CAPABILITIES
         record = None
-        if request.recorder and self._recorder_path:
+        # Without a recorder the worker gets one call at a time.
+        barrier = full_barrier() if request.recorder and self._recorder_path else None
+        if barrier is not None:
             try:
-                record = Recorder(self._recorder_path).lane(0)
+                record = Recorder(self._recorder_path, barrier).lane(0)
             except Unusable as error:
-                # The worker gets one call at a time then.
                 sys.stderr.write(f"procpool: no flight recorder in this worker: {error}\n")
             else:
                 capabilities += _WITH_RECORDER

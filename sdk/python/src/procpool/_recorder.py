@@ -100,13 +100,10 @@ class LaneRecord:
 class Recorder:
     """The page."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, barrier: Callable[[], object]) -> None:
         """Open the page that the host has made; Unusable says why that can't be."""
         import mmap
 
-        barrier = full_barrier()
-        if barrier is None:
-            raise Unusable("this system has no memory barrier that Python can use")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:

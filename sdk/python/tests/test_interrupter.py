@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from procpool import Cancelled, _cancel
+from procpool._timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def interrupter() -> Iterator[_cancel.Interrupter]:
+    handler, hook = signal.getsignal(signal.SIGURG), sys.unraisablehook
+    # What would be sent again is of no use here, and would outlive the test.
+    still = SimpleNamespace(call_later=lambda delay, do: None)
+    yield _cancel.Interrupter(still)  # type: ignore[arg-type]
+    signal.signal(signal.SIGURG, handler)
+    sys.unraisablehook = hook
+
+
+def call(cancelled: bool = False) -> Any:
+    return SimpleNamespace(cancelled=cancelled, told=False, over=False)
+
+
+def signal_arrives() -> str:
+    os.kill(os.getpid(), signal.SIGURG)
+    return "went on"
+
+
+def test_a_call_that_was_given_up_is_interrupted(interrupter: _cancel.Interrupter) -> None:
+    running = call()
+
+    def give_up() -> None:
+        running.cancelled = True
+        interrupter.interrupt(running)
+
+    def work() -> None:
+        thread = threading.Thread(target=give_up)
+        thread.start()
+        thread.join()
+        pytest.fail("it went on")
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, work)
+    assert running.told
+
+
+def test_a_signal_that_comes_late_hits_nobody(interrupter: _cancel.Interrupter) -> None:
+    over, next_one = call(cancelled=True), call()
+    with pytest.raises(Cancelled):
+        interrupter.run(over, signal_arrives)
+    assert interrupter.run(next_one, signal_arrives) == "went on"
+    assert signal_arrives() == "went on"  # between two calls
+
+
+def test_a_call_that_was_given_up_early_does_not_begin(interrupter: _cancel.Interrupter) -> None:
+    began: list[int] = []
+    with pytest.raises(Cancelled):
+        interrupter.run(call(cancelled=True), began.append, 1)
+    assert not began
+
+
+def test_each_call_is_told_once(interrupter: _cancel.Interrupter) -> None:
+    running = call()
+
+    def work() -> str:
+        running.cancelled = True
+        with pytest.raises(Cancelled):
+            signal_arrives()
+        return signal_arrives()
+
+    assert interrupter.run(running, work) == "went on"
+
+
+def test_a_shield_puts_it_off(interrupter: _cancel.Interrupter) -> None:
+    running = call()
+    steps: list[str] = []
+
+    def work() -> None:
+        running.cancelled = True
+        with interrupter:
+            with interrupter:
+                steps.append(signal_arrives())
+            steps.append("still inside")
+        steps.append("beyond")
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, work)
+    assert steps == ["went on", "still inside"]
+
+
+def test_shields_are_the_main_threads(interrupter: _cancel.Interrupter) -> None:
+    running = call()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with interrupter:
+            inside.set()
+            leave.wait(60)
+
+    def work() -> None:
+        running.cancelled = True
+        signal_arrives()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait(60)
+    try:
+        with pytest.raises(Cancelled):
+            interrupter.run(running, work)
+    finally:
+        leave.set()
+        thread.join()
+
+
+class _Noisy:
+    """Something in which nothing can be raised."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do = do
+
+    def __del__(self) -> None:
+        self.do()
+
+
+def test_what_is_swallowed_is_raised_again(interrupter: _cancel.Interrupter) -> None:
+    running = call()
+
+    def work() -> None:
+        running.cancelled = True
+        noisy = _Noisy(signal_arrives)
+        del noisy
+        assert not running.told
+        signal_arrives()
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, work)
+    assert running.told
+
+
+def test_what_others_raise_there_is_shown(interrupter: _cancel.Interrupter) -> None:
+    shown: list[object] = []
+    interrupter._unraisable = lambda what: shown.append(type(what.exc_value))
+
+    def work() -> None:
+        noisy = _Noisy(lambda: 1 / 0)
+        del noisy
+
+    interrupter.run(call(), work)
+    assert shown == [ZeroDivisionError]
+
+
+def test_the_timer_calls_in_order() -> None:
+    timer = Timer(lambda _, run: run)
+    done: list[int] = []
+    over = threading.Event()
+    timer.call_later(0.05, over.set)
+    for delay in (3, 1, 2):
+        timer.call_later(delay / 100, lambda delay=delay: done.append(delay))  # type: ignore[misc]
+    assert over.wait(60)
+    assert done == [1, 2, 3]
