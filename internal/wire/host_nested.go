@@ -152,7 +152,7 @@ func (w *Worker) takeHostCall(body []byte) error {
 	if h.timeout > 0 {
 		h.relay.Deadline = time.Now().Add(h.timeout)
 	}
-	if h.relay.Kind != procpool.KindFunction {
+	if h.relay.Kind.HasValues() {
 		r.far = w.box.far(streamKey{hostCall: h.id}, r.pass)
 		h.relay.Window, h.relay.WindowBytes = r.far.begin(h.relay.Window, h.relay.WindowBytes)
 		h.relay.Sink = relaySink{r}

@@ -70,6 +70,8 @@ func appendHostCall(dst []byte, id uint64, parent callKey, c *procpool.Call, now
 	}
 	if kind := c.Kind(); kind != procpool.KindFunction {
 		dst = appendNumber(dst, tagHostCallKind, uint64(kindOnWire(kind)))
+	}
+	if c.Kind().HasValues() {
 		values, bytes := c.Conduit().Window()
 		dst = appendNumber(dst, tagHostCallCredit, uint64(max(values, 0)))
 		dst = appendNumber(dst, tagHostCallCreditBytes, uint64(max(bytes, 0)))
