@@ -51,6 +51,7 @@ type claim struct {
 	unwatch func() bool // the caller's context
 	timer   *time.Timer // has its slot lent
 	back    func()      // takes the slot back that was lent
+	goes    func()      // is told when it is over
 }
 
 // queueUp puts a claim at the end of a line.
@@ -139,7 +140,7 @@ func (r *Registry) forgetLocked(cl *claim) {
 }
 
 // waitLocked has an operation wait.
-func (r *Registry) waitLocked(ctx context.Context, cl *claim, lend Lender) error {
+func (r *Registry) waitLocked(ctx context.Context, cl *claim, hooks Hooks) error {
 	if cl.holder.isCall() {
 		if r.waiting >= r.most {
 			return procpool.NestingError(cl.call.Task(), fmt.Sprintf("%d operations of tasks on shared state wait already, and Config.NestedCalls is %d", r.waiting, r.most))
@@ -151,14 +152,18 @@ func (r *Registry) waitLocked(ctx context.Context, cl *claim, lend Lender) error
 	if ctx.Done() != nil {
 		cl.unwatch = context.AfterFunc(ctx, func() { r.giveUp(c, procpool.CancelError(ctx, c)) })
 	}
-	if lend != nil {
-		cl.timer = time.AfterFunc(lendAfter, func() { r.lendSlot(cl, lend) })
+	if hooks.Lend != nil {
+		cl.timer = time.AfterFunc(lendAfter, func() { r.lendSlot(cl, hooks.Lend) })
+	}
+	if hooks.Waits != nil {
+		hooks.Waits()
+		cl.goes = hooks.Goes
 	}
 	return nil
 }
 
 // lendSlot lends the slot of a call that has waited for some time.
-func (r *Registry) lendSlot(cl *claim, lend Lender) {
+func (r *Registry) lendSlot(cl *claim, lend func() (back func())) {
 	back := lend()
 	if back == nil {
 		return // there is none, or no lane in which another call could run: it waits all the same
@@ -195,10 +200,12 @@ func (r *Registry) wakeLocked(cl *claim) {
 	if cl.timer != nil {
 		cl.timer.Stop()
 	}
-	if cl.back != nil {
-		r.backs = append(r.backs, cl.back)
+	for _, call := range []func(){cl.back, cl.goes} {
+		if call != nil {
+			r.later = append(r.later, call)
+		}
 	}
-	cl.unwatch, cl.timer, cl.back = nil, nil, nil
+	cl.unwatch, cl.timer, cl.back, cl.goes = nil, nil, nil, nil
 }
 
 // grantLocked settles a claim with what it was granted. It reports false when nobody

@@ -18,12 +18,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type caller struct {
 	r     *sharedstate.Registry
 	owner sharedstate.Owner
-	lend  sharedstate.Lender
+	lend  func() func()
 }
 
 // Enqueue implements procpool.Executor.
 func (c caller) Enqueue(ctx context.Context, call *procpool.Call, _ int) {
-	c.r.Do(ctx, call, c.owner, c.lend)
+	c.r.Do(ctx, call, c.owner, sharedstate.Hooks{Lend: c.lend})
 }
 
 func (c caller) start(ctx context.Context, op string, args sharedop.Args) *procpool.Future[sharedop.Reply] {

@@ -35,9 +35,16 @@ type Owner struct {
 	Seq    uint64
 }
 
-// A Lender lends the slot of a call that waits. It returns what takes the slot back,
-// nil where there is none to lend. It is called on a goroutine of its own.
-type Lender func() (back func())
+// Hooks are what an executor does about a call whose operation waits. Each may be nil.
+type Hooks struct {
+	// Lend lends the call's slot when it has waited for some time. It returns what
+	// takes the slot back, nil where there is none to lend. It is called on a
+	// goroutine of its own.
+	Lend func() (back func())
+	// Waits is called when the wait begins, before Do returns, and Goes when it is
+	// over. They must not call back.
+	Waits, Goes func()
+}
 
 // Registry is the shared state of one executor. Its methods are safe for concurrent
 // use, and none blocks.
@@ -50,7 +57,7 @@ type Registry struct {
 	holders map[Owner]*holder
 	waiting int // operations of tasks that wait
 	closed  bool
-	backs   []func() // take slots back; called when the lock is free again
+	later   []func() // what is to be called when the lock is free again
 }
 
 var _ procpool.Holder = (*Registry)(nil)
@@ -62,9 +69,9 @@ func New(waits int) *Registry {
 }
 
 // Do carries out an operation that o makes, or has it wait until it can be; ctx ends
-// the wait. lend may be nil. No operation of a call may come when EndCall was called
+// the wait. No operation of a call may come when EndCall was called
 // for it, or EndWorker for its worker.
-func (r *Registry) Do(ctx context.Context, c *procpool.Call, o Owner, lend Lender) {
+func (r *Registry) Do(ctx context.Context, c *procpool.Call, o Owner, hooks Hooks) {
 	c.Hold(r)
 	op, err := parse(c)
 	if err == nil && ctx.Err() != nil {
@@ -80,22 +87,22 @@ func (r *Registry) Do(ctx context.Context, c *procpool.Call, o Owner, lend Lende
 		c.Finish(nil, procpool.ErrClosed)
 		return
 	}
-	if err := r.doLocked(ctx, op, o, lend); err != nil {
+	if err := r.doLocked(ctx, op, o, hooks); err != nil {
 		c.Finish(nil, err)
 	}
 }
 
 // unlock frees the lock, and then does what must not be done with it.
 func (r *Registry) unlock() {
-	backs := r.backs
-	r.backs = nil
+	later := r.later
+	r.later = nil
 	r.mu.Unlock()
-	for _, back := range backs {
-		back()
+	for _, call := range later {
+		call()
 	}
 }
 
-func (r *Registry) doLocked(ctx context.Context, op *operation, o Owner, lend Lender) error {
+func (r *Registry) doLocked(ctx context.Context, op *operation, o Owner, hooks Hooks) error {
 	if op.gives {
 		return r.giveBackLocked(op, o)
 	}
@@ -118,7 +125,7 @@ func (r *Registry) doLocked(ctx context.Context, op *operation, o Owner, lend Le
 	if op.args.NoWait {
 		err = op.failure(sharedop.CodeWouldBlock, "it would have to wait")
 	} else {
-		err = r.waitLocked(ctx, cl, lend)
+		err = r.waitLocked(ctx, cl, hooks)
 	}
 	if err != nil {
 		r.forgetLocked(cl)
