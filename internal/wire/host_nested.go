@@ -164,16 +164,24 @@ func (w *Worker) takeHostCall(body []byte) error {
 	case err != nil:
 		return err
 	default:
-		w.o.OnNested(h.parent.lane, h.parent.seq, r.call)
+		w.relayTo(h.relay.Kind)(h.parent.lane, h.parent.seq, r.call)
 	}
 	return nil
+}
+
+// relayTo returns who takes calls of a kind that tasks make, nil for nobody.
+func (w *Worker) relayTo(k procpool.Kind) func(lane uint32, seq uint64, call *procpool.Call) {
+	if k == procpool.KindShared {
+		return w.o.OnShared
+	}
+	return w.o.OnNested
 }
 
 // refusal returns why a call is not made.
 func (w *Worker) refusal(h *hostCall) error {
 	name := h.relay.Task
 	switch {
-	case w.o.OnNested == nil:
+	case w.relayTo(h.relay.Kind) == nil:
 		return fmt.Errorf("procpool: task %q was not called: this executor takes no calls from its tasks: %w", name, errors.ErrUnsupported)
 	case name == "":
 		return fmt.Errorf("%w: the call names none", procpool.ErrUnknownTask)

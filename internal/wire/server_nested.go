@@ -61,8 +61,10 @@ func (h *callHost) refusal(ctx context.Context, c *procpool.Call) error {
 	switch {
 	case h.over.Load():
 		return parentEnded(c)
-	case !h.server.offers.hostCall:
+	case c.Kind() != procpool.KindShared && !h.server.offers.hostCall:
 		return fmt.Errorf("procpool: task %q was not called: the host of this worker takes no calls from its tasks: %w", c.Task(), errors.ErrUnsupported)
+	case c.Kind() == procpool.KindShared && !h.server.offers.shared:
+		return fmt.Errorf("procpool: %s was not done: the host of this worker keeps no shared state: %w", c.Task(), errors.ErrUnsupported)
 	case ctx.Err() != nil:
 		return procpool.CancelError(ctx, c)
 	}

@@ -51,6 +51,8 @@ const (
 	TaskKind_TASK_KIND_ACTOR TaskKind = 3
 	// One argument, then a stream of values each way.
 	TaskKind_TASK_KIND_SESSION TaskKind = 4
+	// No task: an operation on state that the host keeps. In a HostCall only.
+	TaskKind_TASK_KIND_SHARED TaskKind = 5
 )
 
 // Enum value maps for TaskKind.
@@ -61,6 +63,7 @@ var (
 		2: "TASK_KIND_STREAM",
 		3: "TASK_KIND_ACTOR",
 		4: "TASK_KIND_SESSION",
+		5: "TASK_KIND_SHARED",
 	}
 	TaskKind_value = map[string]int32{
 		"TASK_KIND_UNSPECIFIED": 0,
@@ -68,6 +71,7 @@ var (
 		"TASK_KIND_STREAM":      2,
 		"TASK_KIND_ACTOR":       3,
 		"TASK_KIND_SESSION":     4,
+		"TASK_KIND_SHARED":      5,
 	}
 )
 
@@ -2777,11 +2781,9 @@ type HostCall struct {
 	Priority int32 `protobuf:"zigzag32,12,opt,name=priority,proto3" json:"priority,omitempty"`
 	// How long the call may run. 0 means no limit.
 	RunLimitNanos uint64 `protobuf:"varint,13,opt,name=run_limit_nanos,json=runLimitNanos,proto3" json:"run_limit_nanos,omitempty"`
-	// How often the call has run before. Whether it is run again is for its caller to
-	// decide, who makes another HostCall then.
+	// How often the call has run before: it is its caller who runs it again.
 	Attempts uint32 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// Whether it must run in a worker with no other call beside it, since it may be
-	// what killed the last one.
+	// Whether it must run in a worker alone, since it may have killed the last one.
 	Suspect bool `protobuf:"varint,15,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	// For a session: whether it may share a worker.
 	Shared bool `protobuf:"varint,16,opt,name=shared,proto3" json:"shared,omitempty"`
@@ -3248,13 +3250,14 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\apayload\"\x1c\n" +
 	"\n" +
 	"HostCancel\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id*\x7f\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id*\x95\x01\n" +
 	"\bTaskKind\x12\x19\n" +
 	"\x15TASK_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_KIND_FUNCTION\x10\x01\x12\x14\n" +
 	"\x10TASK_KIND_STREAM\x10\x02\x12\x13\n" +
 	"\x0fTASK_KIND_ACTOR\x10\x03\x12\x15\n" +
-	"\x11TASK_KIND_SESSION\x10\x04*\x9b\x03\n" +
+	"\x11TASK_KIND_SESSION\x10\x04\x12\x14\n" +
+	"\x10TASK_KIND_SHARED\x10\x05*\x9b\x03\n" +
 	"\vFailureKind\x12\x1c\n" +
 	"\x18FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FAILURE_KIND_TASK\x10\x01\x12\x16\n" +
