@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/shared"
@@ -54,7 +55,7 @@ var (
 )
 
 func sharedTasks() []procpool.Task {
-	return []procpool.Task{steps, stepsBeside, tally, initialStep}
+	return []procpool.Task{steps, stepsBeside, tally, initialStep, aloneInside, reaps}
 }
 
 // tallyOne is what must not be done by two at a time.
@@ -80,9 +81,11 @@ func takeSteps(ctx context.Context, in []string) (string, error) {
 		item    *shared.Item[string]
 		err     error
 	)
+	end := time.Now().Add(time.Hour)
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	for _, step := range in {
 		verb, arg, _ := strings.Cut(step, " ")
+		ctx, cancel := context.WithDeadline(ctx, end)
 		switch verb {
 		case "lock":
 			if held, err = guard.Lock(ctx, ex); err == nil && held.Abandoned() {
@@ -113,10 +116,8 @@ func takeSteps(ctx context.Context, in []string) (string, error) {
 			item.Return()
 		case "join":
 			err = jobs.Join(ctx, ex)
-		case "patience": // the steps that follow have so long
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, patienceOf(arg))
-			defer cancel()
+		case "patience": // that the steps after it have together
+			end = time.Now().Add(patienceOf(arg))
 		case "mark":
 			err = os.WriteFile(arg, nil, 0o600)
 		case "await":
@@ -128,6 +129,7 @@ func takeSteps(ctx context.Context, in []string) (string, error) {
 		default:
 			err = fmt.Errorf("there is no step %q", verb)
 		}
+		cancel()
 		if err != nil {
 			return strings.Join(said, " "), fmt.Errorf("%s: %w", step, err)
 		}

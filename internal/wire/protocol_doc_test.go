@@ -241,8 +241,8 @@ func TestProtocolNamesSharedState(t *testing.T) {
 	names := append(sharedop.All(), sharedop.CodeInvalid, sharedop.CodeLimit, sharedop.CodeMismatch, sharedop.CodeNotHeld,
 		sharedop.CodeQueueClosed, sharedop.CodeWouldBlock)
 	for _, message := range []reflect.Type{reflect.TypeFor[sharedop.Args](), reflect.TypeFor[sharedop.Reply](), reflect.TypeFor[sharedop.Letter]()} {
-		for i := range message.NumField() {
-			name, _, _ := strings.Cut(message.Field(i).Tag.Get("cbor"), ",")
+		for field := range message.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("cbor"), ",")
 			if name != "loose" && name != "dropped" { // which never cross the wire
 				names = append(names, name)
 			}

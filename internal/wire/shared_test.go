@@ -38,7 +38,9 @@ func TestSharedCalls(t *testing.T) {
 		}
 		replies := o.OnReplies
 		o.OnReplies = func(r []wire.Reply) {
-			note("end")
+			for range r {
+				note("end")
+			}
 			replies(r)
 		}
 	})
