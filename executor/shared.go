@@ -37,6 +37,7 @@ func (m *member) share(lane uint32, seq uint64, c *procpool.Call) {
 			}
 			return over
 		}
+		hooks.Stuck = func(waiting int) bool { return waiting >= m.sched.Active() }
 	}
 	m.core.shared.Do(context.Background(), c, sharedstate.Owner{Worker: m.number, Lane: lane, Seq: seq}, hooks)
 }

@@ -153,13 +153,48 @@ func (r *Registry) waitLocked(ctx context.Context, cl *claim, hooks Hooks) error
 		cl.unwatch = context.AfterFunc(ctx, func() { r.giveUp(c, procpool.CancelError(ctx, c)) })
 	}
 	if hooks.Lend != nil {
-		cl.timer = time.AfterFunc(lendAfter, func() { r.lendSlot(cl, hooks.Lend) })
+		cl.timer = time.AfterFunc(lendAfter, func() { r.mayLend(cl, hooks) })
 	}
 	if hooks.Waits != nil {
 		hooks.Waits()
 		cl.goes = hooks.Goes
 	}
 	return nil
+}
+
+// mayLend lends the slot of a call that has waited for a moment, unless others go on.
+// Then it has some more patience.
+func (r *Registry) mayLend(cl *claim, hooks Hooks) {
+	if hooks.Stuck == nil || hooks.Stuck(r.idlers()) {
+		r.lendSlot(cl, hooks.Lend)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if cl.timer != nil {
+		cl.timer = time.AfterFunc(lendAnyway-lendAfter, func() { r.lendSlot(cl, hooks.Lend) })
+	}
+}
+
+// idlers returns how many calls wait that have a slot to lend, and have not lent it.
+func (r *Registry) idlers() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.holders {
+		idles := false
+		for e := h.claims.Front(); e != nil; e = e.Next() {
+			cl := e.Value.(*claim) //nolint:errcheck // it holds nothing else
+			idles = idles || cl.timer != nil
+			if cl.back != nil {
+				idles = false
+				break
+			}
+		}
+		if idles {
+			n++
+		}
+	}
+	return n
 }
 
 // lendSlot lends the slot of a call that has waited for some time.

@@ -19,11 +19,12 @@ type caller struct {
 	r     *sharedstate.Registry
 	owner sharedstate.Owner
 	lend  func() func()
+	stuck func(int) bool
 }
 
 // Enqueue implements procpool.Executor.
 func (c caller) Enqueue(ctx context.Context, call *procpool.Call, _ int) {
-	c.r.Do(ctx, call, c.owner, sharedstate.Hooks{Lend: c.lend})
+	c.r.Do(ctx, call, c.owner, sharedstate.Hooks{Lend: c.lend, Stuck: c.stuck})
 }
 
 func (c caller) start(ctx context.Context, op string, args sharedop.Args) *procpool.Future[sharedop.Reply] {

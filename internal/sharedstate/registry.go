@@ -20,11 +20,13 @@ const (
 	// maxClaims bounds what one call may hold and wait for at a time.
 	maxClaims = 1 << 14
 	// lendAfter is how long an operation has waited before the call that waits for
-	// it lends its slot. Most waits for a lock are shorter, and with each slot that
-	// is lent another call starts, which may do no more than wait for the same lock
-	// and die with the same process. What waits for longer may wait for something
-	// that needs a slot.
-	lendAfter = 10 * time.Millisecond
+	// it lends its slot, if there is no other call that does not wait, and lendAnyway
+	// before it does so in any case. Most waits for a lock are shorter, and with each
+	// slot that is lent another call starts, which may do no more than wait for the
+	// same lock, and which may kill the process and the one that waits with it. But
+	// what is waited for may need a slot.
+	lendAfter  = 10 * time.Millisecond
+	lendAnyway = time.Second
 )
 
 // An Owner is the call that operations are made by. The zero Owner is the program in
@@ -38,9 +40,11 @@ type Owner struct {
 // Hooks are what an executor does about a call whose operation waits. Each may be nil.
 type Hooks struct {
 	// Lend lends the call's slot when it has waited for some time. It returns what
-	// takes the slot back, nil where there is none to lend. It is called on a
-	// goroutine of its own.
-	Lend func() (back func())
+	// takes the slot back, nil where there is none to lend. Stuck reports whether
+	// nothing goes on but that so many calls wait which have not lent their slots;
+	// without it that is taken to be so. Both are called on a goroutine of their own.
+	Lend  func() (back func())
+	Stuck func(waiting int) bool
 	// Waits is called when the wait begins, before Do returns, and Goes when it is
 	// over. They must not call back.
 	Waits, Goes func()

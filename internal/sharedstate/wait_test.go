@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,37 @@ func TestLending(t *testing.T) {
 			})
 		})
 	}
+}
+
+// While other calls go on, a call that waits has more patience. It is asked once who
+// waits: calls that have a slot and have not lent it.
+func TestPatienceWhileOthersGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := sharedstate.New(10)
+		caller{r: r}.must(t, "mutex.lock", lockOf(1))
+		l := new(lender)
+		var waiting []int
+		ask := func(answer bool) func(int) bool {
+			return func(n int) bool { waiting = append(waiting, n); return answer }
+		}
+		caller{r: r}.start(t.Context(), "mutex.lock", lockOf(2))                    // has no slot
+		caller{r: r, owner: call(1, 1)}.start(t.Context(), "mutex.lock", lockOf(3)) // nor this
+		lends := caller{r: r, owner: call(1, 2), lend: l.lend, stuck: ask(true)}
+		lends.start(t.Context(), "mutex.lock", lockOf(4))
+		elapse(time.Millisecond)
+		patient := caller{r: r, owner: call(1, 3), lend: l.lend, stuck: ask(false)}
+		patient.start(t.Context(), "mutex.lock", lockOf(5))
+		patient.start(t.Context(), "mutex.lock", lockOf(6))
+		elapse(500 * time.Millisecond)
+		l.is(t, "after half a second", 1, 0)
+		if want := []int{2, 1, 1}; !slices.Equal(waiting, want) {
+			t.Errorf("so many waited when it was asked: %d, want %d", waiting, want)
+		}
+		elapse(500 * time.Millisecond)
+		l.is(t, "after a second", 3, 0)
+		r.EndWorker(1)
+		l.is(t, "in the end", 3, 3)
+	})
 }
 
 // A short wait lends nothing, and neither does a call that has no slot to lend.
