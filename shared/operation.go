@@ -15,20 +15,20 @@ import (
 
 type operation = *procpool.Func[sharedop.Args, sharedop.Reply]
 
-func operationOf(name string) operation {
-	return procpool.Operation[sharedop.Args, sharedop.Reply](name, procpool.Errors(sentinels))
+func operationOf(name string, opts ...procpool.Option) operation {
+	return procpool.Operation[sharedop.Args, sharedop.Reply](name, append(opts, procpool.Errors(sentinels))...)
 }
 
 var (
 	mutexLock        = operationOf(sharedop.MutexLock)
-	mutexUnlock      = operationOf(sharedop.MutexUnlock)
+	mutexUnlock      = operationOf(sharedop.MutexUnlock, procpool.Unanswered())
 	semaphoreAcquire = operationOf(sharedop.SemaphoreAcquire)
-	semaphoreRelease = operationOf(sharedop.SemaphoreRelease)
+	semaphoreRelease = operationOf(sharedop.SemaphoreRelease, procpool.Unanswered())
 	counterAdd       = operationOf(sharedop.CounterAdd)
 	queuePut         = operationOf(sharedop.QueuePut)
 	queueGet         = operationOf(sharedop.QueueGet)
 	queueDone        = operationOf(sharedop.QueueDone)
-	queueReturn      = operationOf(sharedop.QueueReturn)
+	queueReturn      = operationOf(sharedop.QueueReturn, procpool.Unanswered())
 	queueJoin        = operationOf(sharedop.QueueJoin)
 	queueClose       = operationOf(sharedop.QueueClose)
 	queueDead        = operationOf(sharedop.QueueDead)

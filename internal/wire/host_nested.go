@@ -33,9 +33,11 @@ type relayedCall struct {
 	call   *procpool.Call
 	// far is how values and credit get to the task that made the call, nil for a
 	// function.
-	far   *far
-	over  atomic.Bool
-	ended bool // the task sends no more values; the receiver's
+	far  *far
+	over atomic.Bool
+	// silent is set where nobody waits for the outcome.
+	silent bool
+	ended  bool // the task sends no more values; the receiver's
 	// What the task may send to the session that it has called.
 	credit, creditBytes atomic.Int64
 
@@ -143,7 +145,7 @@ func (w *Worker) takeHostCall(body []byte) error {
 	if err := h.parse(body); err != nil {
 		return fmt.Errorf("a call that a task of the worker makes can't be read: %w", err)
 	}
-	r := &relayedCall{worker: w, id: h.id, task: h.relay.Task, parent: h.parent, size: h.size()}
+	r := &relayedCall{worker: w, id: h.id, task: h.relay.Task, parent: h.parent, size: h.size(), silent: h.silent}
 	if err := w.refusal(&h); err != nil {
 		r.reply(procpool.CallInfo{}, nil, err)
 		return nil
@@ -165,6 +167,9 @@ func (w *Worker) takeHostCall(body []byte) error {
 		return err
 	default:
 		w.relayTo(h.relay.Kind)(h.parent.lane, h.parent.seq, r.call)
+	}
+	if h.relay.Kind == procpool.KindShared && r.call.Finished() {
+		w.SetHot(true) // the task goes on, and its next operation may come within microseconds
 	}
 	return nil
 }
@@ -209,6 +214,9 @@ func (r *relayedCall) done(c *procpool.Call, data []byte, err error) {
 
 // reply posts the answer to the HostCall.
 func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
+	if r.silent {
+		return
+	}
 	reply := hostReply{id: r.id, worker: info.Worker, pid: info.PID, wait: info.Wait, took: info.Run}
 	if err != nil {
 		f := hostFailureOf(r.task, err)

@@ -2297,8 +2297,8 @@ func (*Drain) Descriptor() ([]byte, []int) {
 	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
-// HostReply answers a HostCall. There is exactly one for each, also for one that is
-// given up.
+// HostReply answers a HostCall. There is exactly one for each without no_reply, also
+// for one that is given up.
 type HostReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The HostCall's number.
@@ -2746,9 +2746,8 @@ func (x *Progress) GetMessage() string {
 	return ""
 }
 
-// HostCall is a call from a running task back to the host that called it: a task
-// of the pool in which it runs, also called a nested call. When the call that makes
-// it ends, it is given up.
+// HostCall is a call from a running task back to its host, of a task of its pool: a
+// nested call. When the call that makes it ends, it is given up.
 type HostCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A number that the HostReply repeats, unique in the connection and above 0.
@@ -2791,8 +2790,10 @@ type HostCall struct {
 	ResultCredit uint64 `protobuf:"varint,17,opt,name=result_credit,json=resultCredit,proto3" json:"result_credit,omitempty"`
 	// As Task.result_credit_bytes.
 	ResultCreditBytes uint64 `protobuf:"varint,18,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// For TASK_KIND_SHARED: there is no HostReply, since nobody waits for it.
+	NoReply       bool `protobuf:"varint,19,opt,name=no_reply,json=noReply,proto3" json:"no_reply,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostCall) Reset() {
@@ -2960,6 +2961,13 @@ func (x *HostCall) GetResultCreditBytes() uint64 {
 		return x.ResultCreditBytes
 	}
 	return 0
+}
+
+func (x *HostCall) GetNoReply() bool {
+	if x != nil {
+		return x.NoReply
+	}
+	return false
 }
 
 type isHostCall_Payload interface {
@@ -3221,7 +3229,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\x01R\x04done\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x01R\x05total\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xba\x05\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xd5\x05\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -3243,7 +3251,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\asuspect\x18\x0f \x01(\bR\asuspect\x12\x16\n" +
 	"\x06shared\x18\x10 \x01(\bR\x06shared\x12#\n" +
 	"\rresult_credit\x18\x11 \x01(\x04R\fresultCredit\x12.\n" +
-	"\x13result_credit_bytes\x18\x12 \x01(\x04R\x11resultCreditBytes\x1a;\n" +
+	"\x13result_credit_bytes\x18\x12 \x01(\x04R\x11resultCreditBytes\x12\x19\n" +
+	"\bno_reply\x18\x13 \x01(\bR\anoReply\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
