@@ -40,6 +40,7 @@ type spec struct {
 	noWait    bool
 	local     bool
 	shared    bool // a session that runs in one of the pool's workers
+	unasked   bool // an operation whose outcome nobody wants to know
 	doc       string
 }
 

@@ -15,9 +15,12 @@ const (
 	// KindSession takes one argument and exchanges values both ways; see
 	// [DefineSession].
 	KindSession
+	// KindShared is no task: it is an operation on state that the executor keeps
+	// itself; see [Operation].
+	KindShared
 )
 
-// String returns "function", "stream" or "session".
+// String returns "function", "stream", "session" or "shared".
 func (k Kind) String() string {
 	switch k {
 	case KindFunction:
@@ -26,9 +29,15 @@ func (k Kind) String() string {
 		return "stream"
 	case KindSession:
 		return "session"
+	case KindShared:
+		return "shared"
 	}
 	return "invalid"
 }
+
+// HasValues reports whether values travel with a call of this kind: whether it has a
+// [Conduit].
+func (k Kind) HasValues() bool { return k == KindStream || k == KindSession }
 
 // KindError makes the error for a call of a task as what it is not, such as a stream
 // that is called as a function: it matches [ErrUnknownTask]. Executors and workers use

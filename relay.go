@@ -51,7 +51,7 @@ func (r Relay) NewCall() *Call {
 		c.deadline = r.Deadline.UnixNano()
 	}
 	c.Slot.Attempts, c.Slot.Suspect = uint16(r.Attempt), r.Suspect
-	if r.Kind != KindFunction {
+	if r.Kind.HasValues() {
 		d := newConduit(c, 0)
 		d.window, d.windowBytes, d.sink = r.Window, r.WindowBytes, r.Sink
 		c.extra.Store(&extra{conduit: d})

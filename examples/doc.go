@@ -12,6 +12,9 @@
 //   - supervise runs calls again, finds the one that kills every worker, and
 //     replaces all workers while it works.
 //   - progress shows one live line while many calls finish.
+//   - lockstep counts in a file from five processes under one lock, of which one is
+//     killed with the lock.
+//   - assembly has processes take parts out of a queue, some of which are deadly.
 //   - thumbnails makes a contact sheet of a folder of images, of which some are
 //     corrupt and one is a decompression bomb.
 package examples

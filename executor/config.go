@@ -70,12 +70,13 @@ type Config struct {
 	// MaxDedicated is how many sessions may run at once that have a process of
 	// their own, beside the workers; 0 means 16. Further ones wait when they are
 	// opened. As many workers beyond Workers may be started while calls wait for
-	// calls that they have made themselves, where a worker runs only one call at a
+	// calls that they have made themselves, or for shared state, where a worker runs only one call at a
 	// time, as those in Python do.
 	MaxDedicated int
 	// NestingDepth is how deep calls may be nested that tasks make of the pool they
-	// run in; 0 means 100. NestedCalls is how many of them there may be at once; 0
-	// means 16,384. What is beyond is refused with procpool.ErrNestingLimit.
+	// run in; 0 means 100. NestedCalls is how many of them there may be at once, and
+	// how many operations of tasks on shared state (package shared) may wait; 0 means
+	// 16,384. What is beyond is refused with procpool.ErrNestingLimit.
 	NestingDepth, NestedCalls int
 
 	// CancelGrace is how long a cancelled call may go on before its worker is

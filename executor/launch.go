@@ -35,7 +35,7 @@ func (c *core) start(s *sched.Scheduler, number int) error {
 		MemoryLimit: c.cfg.MemoryLimit, CPULimit: c.cfg.CPULimit, OpenFiles: uint64(c.cfg.OpenFiles),
 		SocketDir: c.cfg.SocketDir, Sweep: number == 1, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
 		Output: m.printed, OnReplies: m.replies, OnExit: m.exited,
-		OnNested: m.nested, OnProgress: m.reported, OnLog: m.logged, LogLevel: c.level,
+		OnNested: m.nested, OnShared: m.share, OnProgress: m.reported, OnLog: m.logged, LogLevel: c.level,
 	})
 	if err != nil {
 		if failed, ok := errors.AsType[*procpool.StartError](err); ok && c.cfg.Command.python {

@@ -67,6 +67,7 @@ func (m *member) leave() {
 const leaveTime = 2 * time.Second
 
 func (m *member) replies(batch []wire.Reply) {
+	m.takeBack(batch)
 	if m.answered(batch) {
 		return
 	}
@@ -122,6 +123,7 @@ func (m *member) isRegistered() bool {
 // exited tells of the worker's end. A worker may be gone before the scheduler
 // knows of it, which then comes first.
 func (m *member) exited(r wire.ExitReport) {
+	m.core.shared.EndWorker(m.number)
 	if m.answered(r.Replies) {
 		r.Replies = nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/procpool/procpool/internal/proc"
 	"github.com/procpool/procpool/internal/sched"
 	"github.com/procpool/procpool/internal/selfexec"
+	"github.com/procpool/procpool/internal/sharedstate"
 	"github.com/procpool/procpool/internal/wire"
 )
 
@@ -44,6 +45,7 @@ type core struct {
 	crashes *crashDir
 
 	dedicated *dedicated
+	shared    *sharedstate.Registry
 	numbers   atomic.Int64 // of workers, given out so far
 
 	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
@@ -92,6 +94,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		NestingDepth: cfg.NestingDepth, NestedCalls: cfg.NestedCalls,
 	})
 	c.dedicated = newDedicated(c, cfg.MaxDedicated)
+	c.shared = sharedstate.New(cfg.NestedCalls)
 	c.watchVitals()
 	c.sched.Start()
 	select {
@@ -167,9 +170,12 @@ func (c *core) commandLine() []string {
 // Enqueue takes calls; see procpool.Executor. Programs use the verbs of their
 // handles instead.
 func (p *Pool) Enqueue(ctx context.Context, first *procpool.Call, n int) {
-	if first.Dedicated() {
+	switch {
+	case first.Kind() == procpool.KindShared:
+		p.core.share(ctx, first, n)
+	case first.Dedicated():
 		p.core.dedicated.enqueueAll(ctx, first, n)
-	} else {
+	default:
 		p.core.sched.Enqueue(ctx, first, n)
 	}
 	runtime.KeepAlive(p) // a submitter that waits for room holds the pool
@@ -270,6 +276,7 @@ func givenUp(what sched.Ended, cause error) error {
 func (c *core) close() (what sched.Ended) {
 	c.closing.Do(func() {
 		c.cancelStart()
+		c.shared.Close()
 		var gone <-chan struct{}
 		gone, what = c.sched.Kill()
 		others, more := c.dedicated.kill()

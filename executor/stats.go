@@ -1,6 +1,7 @@
 package executor
 
-// Stats is a snapshot of a pool. Counts begin with the pool.
+// Stats is a snapshot of a pool. Counts begin with the pool. Operations on shared state
+// are no calls here and are not counted.
 type Stats struct {
 	// Workers live at the moment; Starting are on their way.
 	Workers, Starting int

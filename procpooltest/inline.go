@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/sharedstate"
 )
 
 const (
@@ -33,7 +34,8 @@ const (
 // after timeouts and task failures where RetryOn says so; the calls of one key run
 // one at a time in their order. To a running task procpool.ExecutorFrom gives this
 // executor, where calls may be nested 100 deep; procpool.Logger writes to
-// slog.Default.
+// slog.Default. What package shared has belongs to this executor, and what a call holds
+// of it is taken back when its task has returned.
 //
 // What it can't do is stop a task that does not heed its context: its future is
 // resolved in time, yet it keeps its place among the 8, and its key, until it
@@ -45,7 +47,9 @@ const (
 // Inline panics when two tasks have the same name, a task is nil, or a handle was
 // made by procpool.Remote, RemoteStream or RemoteSession.
 func Inline(tasks ...procpool.Task) procpool.Executor {
-	ex := &inline{tasks: make(map[string]served, len(tasks)), keys: make(map[string][]*inlineCall)}
+	ex := &inline{
+		tasks: make(map[string]served, len(tasks)), keys: make(map[string][]*inlineCall), shared: sharedstate.New(inlineWaits),
+	}
 	for _, t := range tasks {
 		if t == nil {
 			panic("procpool: procpooltest.Inline: a task is nil")
@@ -64,7 +68,8 @@ func Inline(tasks ...procpool.Task) procpool.Executor {
 
 // inline is the executor that Inline returns.
 type inline struct {
-	tasks map[string]served
+	tasks  map[string]served
+	shared *sharedstate.Registry
 
 	mu      sync.Mutex
 	running int
@@ -92,7 +97,9 @@ func (ex *inline) enqueueAll(ctx context.Context, first *procpool.Call, n int, p
 	for c := first; n > 0; n-- {
 		next := c.Slot.Next
 		c.Slot.Next = nil
-		if err := ex.refuse(c, parent); err != nil {
+		if c.Kind() == procpool.KindShared {
+			ex.share(ctx, c, parent)
+		} else if err := ex.refuse(c, parent); err != nil {
 			c.Finish(nil, err)
 		} else {
 			ex.enqueue(ctx, c, parent)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 
 	"github.com/procpool/procpool"
 )
@@ -24,6 +25,9 @@ type attempt struct {
 	clock  *clock
 	port   *port // of a stream or a session
 	late   verdict
+
+	sharing sync.Mutex
+	over    bool // it makes no operations on shared state any more
 }
 
 func (r *inlineCall) newAttempt() *attempt {
@@ -73,6 +77,7 @@ func (a *attempt) ended(reply []byte, err error) {
 	r := a.r
 	ran, inTime := a.clock.stop()
 	a.cancel(errEnded)
+	a.stopSharing()
 	r.call.NoteRun(ran)
 	v := a.late
 	if inTime {

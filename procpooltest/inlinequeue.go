@@ -28,8 +28,8 @@ func (ex *inline) leaveLocked(r *inlineCall) {
 	if r.placeless {
 		return
 	}
-	if len(ex.waiting) == 0 {
-		ex.running--
+	if len(ex.waiting) == 0 || ex.running > concurrency {
+		ex.running-- // more may run than that, where places were lent
 		return
 	}
 	next := ex.waiting[0]

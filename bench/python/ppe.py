@@ -184,6 +184,57 @@ def queued(count):
     os._exit(0)
 
 
+def at_once(works):
+    """Run functions in processes of their own; the time from when all are ready."""
+    ready = multiprocessing.Barrier(len(works) + 1)
+
+    def run(work):
+        ready.wait()
+        work()
+
+    processes = [multiprocessing.Process(target=run, args=(w,)) for w in works]
+    for process in processes:
+        process.start()
+    ready.wait()
+    start = time.perf_counter()
+    for process in processes:
+        process.join()
+    elapsed = time.perf_counter() - start
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("a process has failed")
+    return elapsed
+
+
+def manager_lock(count, processes):
+    """Processes that lock and unlock one lock of a manager."""
+    with multiprocessing.Manager() as manager:
+        lock = manager.Lock()
+
+        def work():
+            for _ in range(count):
+                lock.acquire()
+                lock.release()
+
+        return {"per_second": count / at_once([work] * processes)}
+
+
+def manager_queue(count):
+    """A process that puts items into a manager's queue, and one that gets them."""
+    with multiprocessing.Manager() as manager:
+        queue = manager.JoinableQueue(100)
+
+        def put():
+            for i in range(count):
+                queue.put(i)
+
+        def get():
+            for _ in range(count):
+                queue.get()
+                queue.task_done()
+
+        return {"per_second": count / at_once([put, get])}
+
+
 def main(arguments):
     measure = arguments[0]
     count = int(arguments[1]) if len(arguments) > 1 else 0
@@ -204,6 +255,9 @@ def main(arguments):
         "cold-spawn": lambda: cold("spawn"),
         "crash": lambda: crash(count),
         "queued": lambda: queued(count),
+        "manager-lock": lambda: manager_lock(count, 1),
+        "manager-contended": lambda: manager_lock(count, 2),
+        "manager-queue": lambda: manager_queue(count),
     }
     if measure not in measures:
         sys.exit(f"ppe.py: no measure {measure!r}; there are {', '.join(measures)}")

@@ -28,7 +28,7 @@ const (
 const anyModule = "*"
 
 // publicPackages are what a user can import, as folders.
-var publicPackages = []string{".", "executor", "workerproc", "procpooltest", "protocodec"}
+var publicPackages = []string{".", "executor", "workerproc", "procpooltest", "protocodec", "shared"}
 
 // An importRule says what the packages of one folder and those below it may
 // import besides the standard library and each other.
@@ -55,6 +55,18 @@ var importRules = []importRule{
 	{
 		tree: "internal/sched", ours: []string{"."},
 		why: "the scheduler is pure, no processes and no gRPC, so that all of it runs in the virtual time of testing/synctest",
+	},
+	{
+		tree: "internal/sharedop",
+		why:  "it is what two sides say to each other, and neither may bring the other along",
+	},
+	{
+		tree: "internal/sharedstate", ours: []string{".", "internal/sharedop"},
+		why: "who holds what is decided without processes and transport, so that all of it runs in virtual time, in a pool and inline alike",
+	},
+	{
+		tree: "shared", ours: []string{".", "internal/sharedop"},
+		why: "it is used in tasks as in the program, so it may know of no pool and of nothing that keeps the state",
 	},
 	{
 		tree: "internal/proc", modules: []string{sysModule, procfsModule},
@@ -90,8 +102,8 @@ var importRules = []importRule{
 		why: "the worker side meets the host side only on the wire, and carries nothing of the host's",
 	},
 	{
-		tree: "procpooltest", ours: []string{".", "workerproc"},
-		why: "users' tests link it; it must not bring the host side where only Inline is wanted",
+		tree: "procpooltest", ours: []string{".", "workerproc", "internal/sharedstate"},
+		why: "users' tests link it; it must not bring the host side where only Inline is wanted, but for the shared state that Inline keeps",
 	},
 	{
 		tree: "examples", ours: publicPackages,
@@ -218,6 +230,20 @@ func TestImportRulesRefuse(t *testing.T) {
 		{dir: "internal/sched", imports: modulePath, want: true},
 		{dir: "internal/sched", imports: modulePath + "/internal/proc"},
 		{dir: "internal/sched", imports: grpcModule},
+		{dir: "internal/sharedop", imports: modulePath},
+		{dir: "internal/sharedstate", imports: modulePath, want: true},
+		{dir: "internal/sharedstate", imports: modulePath + "/internal/sharedop", want: true},
+		{dir: "internal/sharedstate", imports: modulePath + "/internal/sched"},
+		{dir: "internal/sharedstate", imports: modulePath + "/internal/wire"},
+		{dir: "internal/sharedstate", imports: cborModule},
+		{dir: "shared", imports: modulePath, want: true},
+		{dir: "shared", imports: modulePath + "/internal/sharedop", want: true},
+		{dir: "shared", imports: modulePath + "/internal/sharedstate"},
+		{dir: "shared", imports: modulePath + "/executor"},
+		{dir: "shared", imports: modulePath + "/executor", test: true, want: true},
+		{dir: "procpooltest", imports: modulePath + "/internal/sharedstate", want: true},
+		{dir: "procpooltest", imports: modulePath + "/internal/sched"},
+		{dir: "examples/hello", imports: modulePath + "/shared", want: true},
 		{dir: "internal/proc", imports: sysModule + "/unix", want: true},
 		{dir: "internal/proc", imports: modulePath},
 		{dir: "internal/wire", imports: pluginModule, want: true},

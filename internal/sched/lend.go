@@ -46,6 +46,17 @@ func (l *lane) waits() bool { return l.loan != nil && l.loan.calls > 0 }
 // active is how many lanes hold calls that do not wait for nested ones.
 func (w *worker) active() int { return w.busy - w.waiting }
 
+// Active returns how many calls workers hold that do not wait for nested ones, or have
+// lent their slots otherwise.
+func (s *Scheduler) Active() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.workers {
+		n += w.active()
+	}
+	return n
+}
+
 // stuck reports whether all lanes that the worker has hold calls that wait, so that it
 // takes no call before one of these goes on.
 func (w *worker) stuck() bool {

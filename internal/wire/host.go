@@ -78,6 +78,10 @@ type Options struct {
 	// when the task gives it up, when the outcome of the call that makes it has been
 	// handed to OnReplies, and after OnExit. nil means that calls are refused.
 	OnNested func(lane uint32, seq uint64, call *procpool.Call)
+	// OnShared does so for an operation on shared state (procpool.KindShared). What
+	// such a call holds is to be taken back when OnReplies has its outcome, or
+	// OnExit its worker's end: none comes of it behind these.
+	OnShared func(lane uint32, seq uint64, call *procpool.Call)
 	// OnProgress receives how far a running call says that it has come.
 	OnProgress func(lane uint32, seq uint64, p procpool.Progress)
 	// OnLog receives what tasks log, of LogLevel and above; nothing when that is

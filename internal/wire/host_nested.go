@@ -33,9 +33,11 @@ type relayedCall struct {
 	call   *procpool.Call
 	// far is how values and credit get to the task that made the call, nil for a
 	// function.
-	far   *far
-	over  atomic.Bool
-	ended bool // the task sends no more values; the receiver's
+	far  *far
+	over atomic.Bool
+	// silent is set where nobody waits for the outcome.
+	silent bool
+	ended  bool // the task sends no more values; the receiver's
 	// What the task may send to the session that it has called.
 	credit, creditBytes atomic.Int64
 
@@ -143,7 +145,7 @@ func (w *Worker) takeHostCall(body []byte) error {
 	if err := h.parse(body); err != nil {
 		return fmt.Errorf("a call that a task of the worker makes can't be read: %w", err)
 	}
-	r := &relayedCall{worker: w, id: h.id, task: h.relay.Task, parent: h.parent, size: h.size()}
+	r := &relayedCall{worker: w, id: h.id, task: h.relay.Task, parent: h.parent, size: h.size(), silent: h.silent}
 	if err := w.refusal(&h); err != nil {
 		r.reply(procpool.CallInfo{}, nil, err)
 		return nil
@@ -152,7 +154,7 @@ func (w *Worker) takeHostCall(body []byte) error {
 	if h.timeout > 0 {
 		h.relay.Deadline = time.Now().Add(h.timeout)
 	}
-	if h.relay.Kind != procpool.KindFunction {
+	if h.relay.Kind.HasValues() {
 		r.far = w.box.far(streamKey{hostCall: h.id}, r.pass)
 		h.relay.Window, h.relay.WindowBytes = r.far.begin(h.relay.Window, h.relay.WindowBytes)
 		h.relay.Sink = relaySink{r}
@@ -164,16 +166,27 @@ func (w *Worker) takeHostCall(body []byte) error {
 	case err != nil:
 		return err
 	default:
-		w.o.OnNested(h.parent.lane, h.parent.seq, r.call)
+		w.relayTo(h.relay.Kind)(h.parent.lane, h.parent.seq, r.call)
+	}
+	if h.relay.Kind == procpool.KindShared && r.call.Finished() {
+		w.SetHot(true) // the task goes on, and its next operation may come within microseconds
 	}
 	return nil
+}
+
+// relayTo returns who takes calls of a kind that tasks make, nil for nobody.
+func (w *Worker) relayTo(k procpool.Kind) func(lane uint32, seq uint64, call *procpool.Call) {
+	if k == procpool.KindShared {
+		return w.o.OnShared
+	}
+	return w.o.OnNested
 }
 
 // refusal returns why a call is not made.
 func (w *Worker) refusal(h *hostCall) error {
 	name := h.relay.Task
 	switch {
-	case w.o.OnNested == nil:
+	case w.relayTo(h.relay.Kind) == nil:
 		return fmt.Errorf("procpool: task %q was not called: this executor takes no calls from its tasks: %w", name, errors.ErrUnsupported)
 	case name == "":
 		return fmt.Errorf("%w: the call names none", procpool.ErrUnknownTask)
@@ -201,6 +214,9 @@ func (r *relayedCall) done(c *procpool.Call, data []byte, err error) {
 
 // reply posts the answer to the HostCall.
 func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
+	if r.silent {
+		return
+	}
 	reply := hostReply{id: r.id, worker: info.Worker, pid: info.PID, wait: info.Wait, took: info.Run}
 	if err != nil {
 		f := hostFailureOf(r.task, err)

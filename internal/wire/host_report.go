@@ -98,6 +98,9 @@ func (o *Options) capabilities() (names []string, least workerv1.LogLevel) {
 	if o.OnNested != nil {
 		names = append(names, capabilityHostCall)
 	}
+	if o.OnShared != nil {
+		names = append(names, capabilityShared)
+	}
 	if o.OnProgress != nil {
 		names = append(names, capabilityProgress)
 	}

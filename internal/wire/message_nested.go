@@ -31,6 +31,7 @@ const (
 	tagHostCallShared      = 16<<3 | wireVarint
 	tagHostCallCredit      = 17<<3 | wireVarint
 	tagHostCallCreditBytes = 18<<3 | wireVarint
+	tagHostCallNoReply     = 19<<3 | wireVarint
 
 	tagHostCancelID = 1<<3 | wireVarint
 
@@ -51,7 +52,7 @@ const hostReplyOverhead = 8 * 12
 
 // hostCallOverhead bounds what a HostCall takes beside its texts, metadata and
 // argument.
-const hostCallOverhead = 18 * 12
+const hostCallOverhead = 19 * 12
 
 // appendHostCall appends the fields of the HostCall that call parent makes of c, which
 // carries in its Slot how often it has run and whether it is suspect. Its argument
@@ -70,6 +71,8 @@ func appendHostCall(dst []byte, id uint64, parent callKey, c *procpool.Call, now
 	}
 	if kind := c.Kind(); kind != procpool.KindFunction {
 		dst = appendNumber(dst, tagHostCallKind, uint64(kindOnWire(kind)))
+	}
+	if c.Kind().HasValues() {
 		values, bytes := c.Conduit().Window()
 		dst = appendNumber(dst, tagHostCallCredit, uint64(max(values, 0)))
 		dst = appendNumber(dst, tagHostCallCreditBytes, uint64(max(bytes, 0)))
@@ -79,7 +82,8 @@ func appendHostCall(dst []byte, id uint64, parent callKey, c *procpool.Call, now
 	dst = appendNumber(dst, tagHostCallRunLimit, uint64(c.Timeout()))
 	dst = appendNumber(dst, tagHostCallAttempts, uint64(c.Slot.Attempts))
 	dst = appendFlag(dst, tagHostCallSuspect, c.Slot.Suspect)
-	return appendFlag(dst, tagHostCallShared, c.Kind() == procpool.KindSession && !c.Dedicated())
+	dst = appendFlag(dst, tagHostCallShared, c.Kind() == procpool.KindSession && !c.Dedicated())
+	return appendFlag(dst, tagHostCallNoReply, c.Unanswered())
 }
 
 // hostCall is a HostCall as the host reads it.
@@ -89,6 +93,8 @@ type hostCall struct {
 	relay  procpool.Relay // without what the host adds: Deadline, Sink and Done
 	// timeout is the time that was left, 0 for no limit.
 	timeout time.Duration
+	// silent is set where the task wants no answer.
+	silent bool
 }
 
 // size is the memory that the call takes, about.
@@ -166,6 +172,8 @@ func (h *hostCall) parse(data []byte) error {
 			r.Window = int64(min(f.number, maxRelayWindow))
 		case tagHostCallCreditBytes:
 			r.WindowBytes = int64(min(f.number, maxRelayBytes))
+		case tagHostCallNoReply:
+			h.silent = f.number != 0
 		}
 	}
 	switch {
@@ -175,6 +183,7 @@ func (h *hostCall) parse(data []byte) error {
 		return errNoCallID
 	}
 	r.Payload = payload
+	h.silent = h.silent && r.Kind == procpool.KindShared
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/procpool/procpool"
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
+	"github.com/procpool/procpool/internal/sharedop"
 )
 
 // docs/protocol.md is what workers in other languages are built from. Its examples
@@ -73,6 +75,7 @@ func TestProtocolExamples(t *testing.T) {
 	callExamples(t, want)
 	streamExamples(want)
 	nestedExamples(want)
+	sharedExamples(t, want)
 	recorderExamples(t, want)
 	got := documentedExamples(t)
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -212,6 +215,51 @@ func nestedExamples(examples map[string][]byte) {
 	examples["host-cancel"], _ = sideElementOf(appendNumber([]byte{tagResponseCancels, 0}, tagHostCancelID, 1), nil)
 }
 
+// sharedExamples are the call of an operation on shared state, and its answer.
+func sharedExamples(t *testing.T, examples map[string][]byte) {
+	t.Helper()
+	encoded := func(v any) []byte {
+		b, err := procpool.CBOR.Append(nil, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	payload := encoded(sharedop.Args{Name: "guard", Ticket: 9})
+	call := procpool.Relay{Task: sharedop.MutexLock, Codec: "cbor", Kind: procpool.KindShared, Done: func(*procpool.Call, []byte, error) {}}.NewCall()
+	head := appendHostCall([]byte{tagResponseCalls, 0}, 2, callKey{seq: 2}, call, time.Now())
+	examples["shared-call"], _ = sideElementOf(append(head, tagHostCallInline, byte(len(payload))), payload)
+	reply, result := hostReply{id: 2}, encoded(sharedop.Reply{Abandoned: true})
+	head = reply.append([]byte{tagRequestReplies, 0})
+	examples["shared-reply"], _ = sideElementOf(append(head, tagHostReplyInline, byte(len(result))), result)
+}
+
+// Every operation on shared state, and every argument, result and code of it, is
+// explained by its name.
+func TestProtocolNamesSharedState(t *testing.T) {
+	t.Parallel()
+	names := append(sharedop.All(), sharedop.CodeInvalid, sharedop.CodeLimit, sharedop.CodeMismatch, sharedop.CodeNotHeld,
+		sharedop.CodeQueueClosed, sharedop.CodeWouldBlock)
+	for _, message := range []reflect.Type{reflect.TypeFor[sharedop.Args](), reflect.TypeFor[sharedop.Reply](), reflect.TypeFor[sharedop.Letter]()} {
+		for field := range message.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("cbor"), ",")
+			if name != "loose" && name != "dropped" { // which never cross the wire
+				names = append(names, name)
+			}
+		}
+	}
+	_, text, found := strings.Cut(protocolDocument(t), "\n## Shared state\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	if !found {
+		t.Fatalf("%s has no section on shared state", protocolFile)
+	}
+	for _, name := range names {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("%s says nothing of %s", protocolFile, name)
+		}
+	}
+}
+
 // recorderExamples are a page with one lane after call 1 has run.
 func recorderExamples(t *testing.T, examples map[string][]byte) {
 	t.Helper()
@@ -310,7 +358,7 @@ func TestProtocolNamesTheWholeContract(t *testing.T) {
 	}
 	for _, capability := range []string{
 		capabilityRecorder, capabilityFence, capabilityJournal, capabilityPack, capabilityHostCall, capabilityProgress,
-		capabilityLog, capabilityStream, capabilitySession,
+		capabilityLog, capabilityStream, capabilitySession, capabilityShared,
 	} {
 		if !strings.Contains(text, "| `"+capability+"` |") {
 			t.Errorf("%s has no row for the capability %s", protocolFile, capability)

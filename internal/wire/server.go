@@ -42,6 +42,7 @@ const (
 	capabilityLog      = "log"
 	capabilityStream   = "stream"
 	capabilitySession  = "session"
+	capabilityShared   = "shared_state"
 )
 
 // ErrNoHost is returned by ServeWorker in a process that no host started.

@@ -44,9 +44,12 @@ func (h *callHost) Enqueue(ctx context.Context, first *procpool.Call, n int) {
 	for c := first; n > 0; n-- {
 		next := c.Slot.Next
 		c.Slot.Next = nil
-		if err := h.refusal(ctx, c); err != nil {
+		switch err := h.refusal(ctx, c); {
+		case err != nil:
 			c.Finish(nil, err)
-		} else {
+		case c.Unanswered():
+			h.tell(c)
+		default:
 			h.begin(ctx, c)
 		}
 		c = next
@@ -61,8 +64,10 @@ func (h *callHost) refusal(ctx context.Context, c *procpool.Call) error {
 	switch {
 	case h.over.Load():
 		return parentEnded(c)
-	case !h.server.offers.hostCall:
+	case c.Kind() != procpool.KindShared && !h.server.offers.hostCall:
 		return fmt.Errorf("procpool: task %q was not called: the host of this worker takes no calls from its tasks: %w", c.Task(), errors.ErrUnsupported)
+	case c.Kind() == procpool.KindShared && !h.server.offers.shared:
+		return fmt.Errorf("procpool: %s was not done: the host of this worker keeps no shared state: %w", c.Task(), errors.ErrUnsupported)
 	case ctx.Err() != nil:
 		return procpool.CancelError(ctx, c)
 	}
@@ -105,6 +110,30 @@ func (h *callHost) begin(ctx context.Context, c *procpool.Call) {
 		n.mu.Unlock()
 	}
 	n.send()
+}
+
+// tell sends an operation to which no answer comes.
+func (h *callHost) tell(c *procpool.Call) {
+	h.mu.Lock() // so that it is not sent behind the end of the call
+	defer h.mu.Unlock()
+	if h.over.Load() {
+		c.Finish(nil, parentEnded(c))
+		return
+	}
+	h.server.sendCall(h.server.nested.number(), h.key, c)
+	c.Finish(nil, nil)
+}
+
+// sendCall makes a HostCall.
+func (s *server) sendCall(id uint64, parent callKey, c *procpool.Call) {
+	payload := c.Payload()
+	head := append(make([]byte, 0, hostCallOverhead+len(c.Task())+min(len(payload), ownMemory)), tagResponseCalls, 0)
+	head = appendHostCall(head, id, parent, c, time.Now())
+	if len(payload) > 0 {
+		head = append(head, tagHostCallInline)
+		head = protowire.AppendVarint(head, uint64(len(payload)))
+	}
+	s.sendSide(sideElementOf(head, payload))
 }
 
 // add takes note of a call, unless it comes too late.
@@ -205,14 +234,7 @@ func (n *nestedCall) send() {
 		n.feed = d.Attach(&nestedFar{call: n, key: streamKey{hostCall: id}}, s.maxPayload)
 	}
 	s.expectAnswer()
-	payload := n.call.Payload()
-	head := append(make([]byte, 0, hostCallOverhead+len(n.call.Task())+min(len(payload), ownMemory)), tagResponseCalls, 0)
-	head = appendHostCall(head, id, n.host.key, n.call, time.Now())
-	if len(payload) > 0 {
-		head = append(head, tagHostCallInline)
-		head = protowire.AppendVarint(head, uint64(len(payload)))
-	}
-	s.sendSide(sideElementOf(head, payload))
+	s.sendCall(id, n.host.key, n.call)
 }
 
 // replied takes the answer to the call's HostCall.
@@ -383,6 +405,14 @@ func (t *nestedCalls) add(n *nestedCall) (id uint64) {
 	}
 	t.last++
 	t.calls[t.last] = n
+	return t.last
+}
+
+// number returns one for a HostCall that is not answered.
+func (t *nestedCalls) number() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last++
 	return t.last
 }
 

@@ -51,6 +51,8 @@ const (
 	TaskKind_TASK_KIND_ACTOR TaskKind = 3
 	// One argument, then a stream of values each way.
 	TaskKind_TASK_KIND_SESSION TaskKind = 4
+	// No task: an operation on state that the host keeps. In a HostCall only.
+	TaskKind_TASK_KIND_SHARED TaskKind = 5
 )
 
 // Enum value maps for TaskKind.
@@ -61,6 +63,7 @@ var (
 		2: "TASK_KIND_STREAM",
 		3: "TASK_KIND_ACTOR",
 		4: "TASK_KIND_SESSION",
+		5: "TASK_KIND_SHARED",
 	}
 	TaskKind_value = map[string]int32{
 		"TASK_KIND_UNSPECIFIED": 0,
@@ -68,6 +71,7 @@ var (
 		"TASK_KIND_STREAM":      2,
 		"TASK_KIND_ACTOR":       3,
 		"TASK_KIND_SESSION":     4,
+		"TASK_KIND_SHARED":      5,
 	}
 )
 
@@ -2293,8 +2297,8 @@ func (*Drain) Descriptor() ([]byte, []int) {
 	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
-// HostReply answers a HostCall. There is exactly one for each, also for one that is
-// given up.
+// HostReply answers a HostCall. There is exactly one for each without no_reply, also
+// for one that is given up.
 type HostReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The HostCall's number.
@@ -2742,9 +2746,8 @@ func (x *Progress) GetMessage() string {
 	return ""
 }
 
-// HostCall is a call from a running task back to the host that called it: a task
-// of the pool in which it runs, also called a nested call. When the call that makes
-// it ends, it is given up.
+// HostCall is a call from a running task back to its host, of a task of its pool: a
+// nested call. When the call that makes it ends, it is given up.
 type HostCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A number that the HostReply repeats, unique in the connection and above 0.
@@ -2777,11 +2780,9 @@ type HostCall struct {
 	Priority int32 `protobuf:"zigzag32,12,opt,name=priority,proto3" json:"priority,omitempty"`
 	// How long the call may run. 0 means no limit.
 	RunLimitNanos uint64 `protobuf:"varint,13,opt,name=run_limit_nanos,json=runLimitNanos,proto3" json:"run_limit_nanos,omitempty"`
-	// How often the call has run before. Whether it is run again is for its caller to
-	// decide, who makes another HostCall then.
+	// How often the call has run before: it is its caller who runs it again.
 	Attempts uint32 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// Whether it must run in a worker with no other call beside it, since it may be
-	// what killed the last one.
+	// Whether it must run in a worker alone, since it may have killed the last one.
 	Suspect bool `protobuf:"varint,15,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	// For a session: whether it may share a worker.
 	Shared bool `protobuf:"varint,16,opt,name=shared,proto3" json:"shared,omitempty"`
@@ -2789,8 +2790,10 @@ type HostCall struct {
 	ResultCredit uint64 `protobuf:"varint,17,opt,name=result_credit,json=resultCredit,proto3" json:"result_credit,omitempty"`
 	// As Task.result_credit_bytes.
 	ResultCreditBytes uint64 `protobuf:"varint,18,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// For TASK_KIND_SHARED: there is no HostReply, since nobody waits for it.
+	NoReply       bool `protobuf:"varint,19,opt,name=no_reply,json=noReply,proto3" json:"no_reply,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostCall) Reset() {
@@ -2958,6 +2961,13 @@ func (x *HostCall) GetResultCreditBytes() uint64 {
 		return x.ResultCreditBytes
 	}
 	return 0
+}
+
+func (x *HostCall) GetNoReply() bool {
+	if x != nil {
+		return x.NoReply
+	}
+	return false
 }
 
 type isHostCall_Payload interface {
@@ -3219,7 +3229,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\x01R\x04done\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x01R\x05total\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xba\x05\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xd5\x05\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -3241,20 +3251,22 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\asuspect\x18\x0f \x01(\bR\asuspect\x12\x16\n" +
 	"\x06shared\x18\x10 \x01(\bR\x06shared\x12#\n" +
 	"\rresult_credit\x18\x11 \x01(\x04R\fresultCredit\x12.\n" +
-	"\x13result_credit_bytes\x18\x12 \x01(\x04R\x11resultCreditBytes\x1a;\n" +
+	"\x13result_credit_bytes\x18\x12 \x01(\x04R\x11resultCreditBytes\x12\x19\n" +
+	"\bno_reply\x18\x13 \x01(\bR\anoReply\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
 	"\apayload\"\x1c\n" +
 	"\n" +
 	"HostCancel\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id*\x7f\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id*\x95\x01\n" +
 	"\bTaskKind\x12\x19\n" +
 	"\x15TASK_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_KIND_FUNCTION\x10\x01\x12\x14\n" +
 	"\x10TASK_KIND_STREAM\x10\x02\x12\x13\n" +
 	"\x0fTASK_KIND_ACTOR\x10\x03\x12\x15\n" +
-	"\x11TASK_KIND_SESSION\x10\x04*\x9b\x03\n" +
+	"\x11TASK_KIND_SESSION\x10\x04\x12\x14\n" +
+	"\x10TASK_KIND_SHARED\x10\x05*\x9b\x03\n" +
 	"\vFailureKind\x12\x1c\n" +
 	"\x18FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FAILURE_KIND_TASK\x10\x01\x12\x16\n" +

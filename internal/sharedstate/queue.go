@@ -1,0 +1,195 @@
+package sharedstate
+
+import (
+	"container/list"
+
+	"github.com/procpool/procpool/internal/sharedop"
+)
+
+const (
+	// minDead is how many dead letters are kept at least, before the oldest make
+	// room for others.
+	minDead = 1000
+	// deadBytes is about how many bytes of dead letters go into one reply.
+	deadBytes = 1 << 20
+)
+
+// item is what was put into a queue.
+type item struct {
+	value      []byte
+	number     uint64 // in the order in which they were put
+	deliveries int
+}
+
+// queue is a bounded queue whose items come back unless they are done.
+type queue struct {
+	is   definition
+	last uint64
+	// items are those that wait, by number: what comes back is old, and so at the
+	// front. They may be more than the size by what has come back.
+	items      list.List
+	taken      int // items that somebody has got and that are not done
+	unfinished int // items that were put and are not done, nor dead
+	closed     bool
+	dead       []*item
+	lost       int // dead letters that were dropped
+
+	puts, gets, joins list.List // those that wait
+}
+
+func (q *queue) definition() definition { return q.is }
+
+func (q *queue) do(r *Registry, op *operation) bool {
+	switch op.name {
+	case sharedop.QueueClose:
+		if op.answer(sharedop.Reply{}) {
+			q.close(r, op)
+		}
+	case sharedop.QueueDead:
+		q.letters(op)
+	case sharedop.QueueInfo:
+		op.answer(sharedop.Reply{Queued: q.items.Len(), Taken: q.taken, Dead: len(q.dead), Lost: q.lost, Closed: q.closed})
+	default:
+		return false
+	}
+	return true
+}
+
+func (q *queue) begin(r *Registry, cl *claim, op *operation) {
+	switch op.name {
+	case sharedop.QueuePut:
+		if q.closed {
+			r.refuseLocked(cl, closedError(op.name, op.kind, op.args.Name))
+			return
+		}
+		cl.item = &item{value: op.args.Value}
+		cl.queueUp(&q.puts)
+	case sharedop.QueueGet:
+		cl.queueUp(&q.gets)
+	default:
+		cl.queueUp(&q.joins)
+	}
+	q.serve(r)
+}
+
+func (q *queue) release(cl *claim, how release) {
+	it := cl.item
+	q.taken--
+	if how == unseen {
+		it.deliveries--
+	}
+	switch {
+	case how == unlocked:
+		q.unfinished--
+	case it.deliveries >= q.is.deliveries:
+		q.unfinished--
+		q.bury(it)
+	default:
+		q.insert(it)
+	}
+}
+
+// insert puts an item where it belongs among those that wait.
+func (q *queue) insert(it *item) {
+	for e := q.items.Front(); e != nil; e = e.Next() {
+		if e.Value.(*item).number > it.number { //nolint:errcheck // it holds nothing else
+			q.items.InsertBefore(it, e)
+			return
+		}
+	}
+	q.items.PushBack(it)
+}
+
+// bury keeps an item that was delivered as often as it may be.
+func (q *queue) bury(it *item) {
+	q.dead = append(q.dead, it)
+	if len(q.dead) > max(minDead, q.is.size) {
+		q.dead[0] = nil
+		q.dead = q.dead[1:]
+		q.lost++
+	}
+}
+
+// serve does all that can be done for those who wait.
+func (q *queue) serve(r *Registry) {
+	for q.admit(r) || q.deliver(r) {
+	}
+	if q.closed && q.unfinished == 0 {
+		for cl := first(&q.gets); cl != nil; cl = first(&q.gets) {
+			cl.stepOut()
+			r.refuseLocked(cl, closedError(sharedop.QueueGet, cl.kind, cl.name))
+		}
+	}
+	if q.unfinished == 0 {
+		for cl := first(&q.joins); cl != nil; cl = first(&q.joins) {
+			cl.stepOut()
+			r.grantLocked(cl, sharedop.Reply{})
+		}
+	}
+}
+
+// admit takes in the item of the first who wants to put one, if there is room.
+func (q *queue) admit(r *Registry) bool {
+	cl := first(&q.puts)
+	if cl == nil || q.items.Len() >= q.is.size {
+		return false
+	}
+	cl.stepOut()
+	if r.grantLocked(cl, sharedop.Reply{}) {
+		q.last++
+		cl.item.number = q.last
+		q.items.PushBack(cl.item)
+		q.unfinished++
+	}
+	return true
+}
+
+// deliver gives the first item to the first who wants one.
+func (q *queue) deliver(r *Registry) bool {
+	cl := first(&q.gets)
+	if cl == nil || q.items.Len() == 0 {
+		return false
+	}
+	cl.stepOut()
+	it := q.items.Front().Value.(*item) //nolint:errcheck // it holds nothing else
+	if r.grantLocked(cl, sharedop.Reply{Value: it.value, Delivery: it.deliveries + 1}) {
+		q.items.Remove(q.items.Front())
+		it.deliveries++
+		q.taken++
+		cl.item = it
+	}
+	return true
+}
+
+// close says that no more items come.
+func (q *queue) close(r *Registry, op *operation) {
+	q.closed = true
+	for cl := first(&q.puts); cl != nil; cl = first(&q.puts) {
+		cl.stepOut()
+		r.refuseLocked(cl, closedError(sharedop.QueuePut, op.kind, op.args.Name))
+	}
+	q.serve(r)
+}
+
+func closedError(operationName, kind, name string) error {
+	op := operation{name: operationName, kind: kind, args: sharedop.Args{Name: name}}
+	return op.failure(sharedop.CodeQueueClosed, "it is closed")
+}
+
+// letters takes out dead letters, the oldest first, as many as go into one reply.
+func (q *queue) letters(op *operation) {
+	var reply sharedop.Reply
+	size := 0
+	for _, it := range q.dead {
+		if size += len(it.value); size > deadBytes && len(reply.Letters) > 0 {
+			reply.More = true
+			break
+		}
+		reply.Letters = append(reply.Letters, sharedop.Letter{Value: it.value, Deliveries: it.deliveries})
+	}
+	if op.answer(reply) {
+		n := len(reply.Letters)
+		clear(q.dead[:n])
+		q.dead = q.dead[n:]
+	}
+}

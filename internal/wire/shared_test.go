@@ -1,0 +1,77 @@
+//go:build unix
+
+package wire_test
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/wire"
+)
+
+// What a task asks of shared state goes to who keeps it, with the call that asks; and all
+// of it is there before the call's end, also that whose answer is not awaited.
+func TestSharedCalls(t *testing.T) {
+	var (
+		mu   sync.Mutex
+		came []string
+	)
+	note := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		came = append(came, what)
+	}
+	h := start(t, func(o *wire.Options) {
+		o.OnNested = func(_ uint32, _ uint64, c *procpool.Call) {
+			t.Errorf("%s was taken for a call of a task", c.Task())
+			c.Finish(nil, procpool.ErrUnknownTask)
+		}
+		o.OnShared = func(lane uint32, seq uint64, c *procpool.Call) {
+			if c.Kind() != procpool.KindShared || c.Conduit() != nil || lane != 0 || seq == 0 {
+				t.Errorf("%s is a %v of call %d on lane %d", c.Task(), c.Kind(), seq, lane)
+			}
+			note(c.Task())
+			if c.Task() == "mutex.unlock" {
+				c.Finish(nil, errors.New("nobody hears of this"))
+			}
+			c.Finish(c.Payload(), nil)
+		}
+		replies := o.OnReplies
+		o.OnReplies = func(r []wire.Reply) {
+			for range r {
+				note("end")
+			}
+			replies(r)
+		}
+	})
+	for i := range 100 {
+		if got := mustResult(t, operates.Submit(t.Context(), h, i)); got != i {
+			t.Fatalf("got %d, want %d", got, i)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i := 0; i+3 <= len(came); i += 3 {
+		if want := []string{"counter.add", "mutex.unlock", "end"}; !slices.Equal(came[i:i+3], want) {
+			t.Fatalf("what came was %q, want %q", came[i:i+3], want)
+		}
+	}
+}
+
+// A host that keeps no shared state says so in Hello, and a worker asks nothing of it.
+func TestSharedCallsRefused(t *testing.T) {
+	h := start(t, func(o *wire.Options) {
+		o.OnNested = func(_ uint32, _ uint64, c *procpool.Call) {
+			t.Errorf("%s came", c.Task())
+			c.Finish(nil, procpool.ErrUnknownTask)
+		}
+	})
+	_, err := operates.Call(t.Context(), h, 1)
+	if !errors.As(err, new(*procpool.TaskError)) {
+		t.Fatal(err)
+	}
+	wantText(t, err.Error(), "counter.add was not done", "keeps no shared state")
+}

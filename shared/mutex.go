@@ -1,0 +1,75 @@
+package shared
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+
+	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/internal/sharedop"
+)
+
+// Mutex is a lock that one holds at a time, of all calls of a pool and all goroutines
+// of its program. It is a handle, immutable and safe for concurrent use.
+type Mutex struct{ name string }
+
+// DefineMutex makes a handle on the mutex of that name. It panics when name is empty,
+// longer than 1 KiB, or no UTF-8 text.
+func DefineMutex(name string) *Mutex {
+	checkName("DefineMutex", name)
+	return &Mutex{name: name}
+}
+
+// Name returns the mutex's name.
+func (m *Mutex) Name() string { return m.name }
+
+// Lock locks the mutex. It blocks until that is possible, at most until ctx ends. Locks
+// are granted in the order in which they were asked for.
+func (m *Mutex) Lock(ctx context.Context, ex procpool.Executor) (*Held, error) {
+	return m.lock(ctx, ex, sharedop.Args{Name: m.name})
+}
+
+// TryLock locks the mutex if that is possible at once, else the error matches
+// [ErrWouldBlock].
+func (m *Mutex) TryLock(ctx context.Context, ex procpool.Executor) (*Held, error) {
+	return m.lock(ctx, ex, sharedop.Args{Name: m.name, NoWait: true})
+}
+
+func (m *Mutex) lock(ctx context.Context, ex procpool.Executor, args sharedop.Args) (*Held, error) {
+	g, reply, err := acquire(ctx, ex, mutexLock, mutexUnlock, args, fmt.Sprintf("mutex %q was not locked", m.name))
+	if err != nil {
+		return nil, err
+	}
+	h := &Held{grant: g, abandoned: reply.Abandoned}
+	h.keeper = keep(h, g, reply)
+	return h, nil
+}
+
+// Do calls fn while it holds the mutex, and returns its error.
+func (m *Mutex) Do(ctx context.Context, ex procpool.Executor, fn func(context.Context) error) error {
+	held, err := m.Lock(ctx, ex)
+	if err != nil {
+		return err
+	}
+	defer held.Unlock()
+	return fn(ctx)
+}
+
+// Held is a mutex that somebody has locked.
+type Held struct {
+	grant     *grant
+	keeper    keeper
+	abandoned bool
+}
+
+// Abandoned reports whether the last to hold this did not give it back, but died, or
+// ended without doing so: what it guards may be half changed.
+func (h *Held) Abandoned() bool { return h.abandoned }
+
+// Unlock gives the lock back. It does not block. Further calls do
+// nothing, and neither does one behind the end of the call that it belonged to.
+func (h *Held) Unlock() {
+	h.keeper.stop()
+	h.grant.back(sharedop.Args{})
+	runtime.KeepAlive(h)
+}
