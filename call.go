@@ -42,6 +42,7 @@ type Call struct {
 // extra is what few calls have. It is never modified once a call refers to it.
 type extra struct {
 	conduit  *Conduit  // of a stream or a session
+	within   *within   // the actors that wait for the call
 	failed   []Attempt // that were followed by another
 	progress Progress  // that the task reported last
 }
@@ -232,7 +233,7 @@ func (c *Call) Kind() Kind { return c.spec.kind }
 // Conduit returns the caller's end of the values that travel with the call, nil for
 // a call of a function.
 func (c *Call) Conduit() *Conduit {
-	if c.spec.kind == KindFunction {
+	if !c.spec.kind.Streams() {
 		return nil
 	}
 	return c.more().conduit

@@ -101,4 +101,14 @@ type TaskInfo struct {
 	Codecs []string
 	// Doc says what the task does, in words.
 	Doc string
+	// Methods are what can be called of an actor, in the order of their definition;
+	// In is the type of its opening argument then, and Out is empty.
+	Methods []MethodInfo
+}
+
+// MethodInfo describes a method of an actor; its fields are as those of [TaskInfo].
+type MethodInfo struct {
+	Name, In, Out string
+	Codecs        []string
+	Doc           string
 }

@@ -15,9 +15,14 @@ const (
 	// KindSession takes one argument and exchanges values both ways; see
 	// [DefineSession].
 	KindSession
+	// KindActor is called by its methods; see [DefineActor].
+	KindActor
 )
 
-// String returns "function", "stream" or "session".
+// Streams reports whether values travel with a call of the kind while it runs.
+func (k Kind) Streams() bool { return k == KindStream || k == KindSession }
+
+// String returns "function", "stream", "session" or "actor".
 func (k Kind) String() string {
 	switch k {
 	case KindFunction:
@@ -26,6 +31,8 @@ func (k Kind) String() string {
 		return "stream"
 	case KindSession:
 		return "session"
+	case KindActor:
+		return "actor"
 	}
 	return "invalid"
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 
 	"github.com/procpool/procpool"
 )
@@ -24,13 +25,17 @@ type attempt struct {
 	clock  *clock
 	port   *port // of a stream or a session
 	late   verdict
+
+	owned  sync.Mutex // guards what follows
+	actors []*inlineActor
+	over   bool
 }
 
 func (r *inlineCall) newAttempt() *attempt {
 	a := &attempt{r: r, number: r.failures + 1}
 	a.ctx, a.cancel = context.WithCancelCause(procpool.WithAttempt(r.ctx, a.number))
 	a.ctx = context.WithValue(a.ctx, procpool.HostKey(), a)
-	if r.call.Kind() != procpool.KindFunction {
+	if r.call.Kind().Streams() {
 		a.port = newPort(a)
 	}
 	a.clock = startClock(r.call.Timeout(), a.overran)
@@ -73,6 +78,7 @@ func (a *attempt) ended(reply []byte, err error) {
 	r := a.r
 	ran, inTime := a.clock.stop()
 	a.cancel(errEnded)
+	a.disown()
 	r.call.NoteRun(ran)
 	v := a.late
 	if inTime {
@@ -100,7 +106,11 @@ func (a *attempt) runTask() ([]byte, error) {
 		spoil(in)
 		return nil, crossed(err)
 	}
-	out, err := a.r.task.Run(a.ctx, a.r.call.Codec(), in, []byte(mark))
+	run := func() ([]byte, error) { return a.r.task.Run(a.ctx, a.r.call.Codec(), in, []byte(mark)) }
+	if act := a.r.actor; act != nil {
+		run = func() ([]byte, error) { return act.run(a, in) }
+	}
+	out, err := run()
 	spoil(in)
 	if err != nil {
 		return nil, crossed(err)
