@@ -233,7 +233,7 @@ func (c *Call) Kind() Kind { return c.spec.kind }
 // Conduit returns the caller's end of the values that travel with the call, nil for
 // a call of a function.
 func (c *Call) Conduit() *Conduit {
-	if !c.spec.kind.Streams() {
+	if !c.spec.kind.HasValues() {
 		return nil
 	}
 	return c.more().conduit

@@ -108,7 +108,12 @@ type TaskInfo struct {
 
 // MethodInfo describes a method of an actor; its fields are as those of [TaskInfo].
 type MethodInfo struct {
-	Name, In, Out string
-	Codecs        []string
-	Doc           string
+	// Name is the method's own name.
+	Name string
+	// In and Out are the types of its argument and result.
+	In, Out string
+	// Codecs are the names of the codecs that it accepts.
+	Codecs []string
+	// Doc says what it does, in words.
+	Doc string
 }

@@ -76,6 +76,10 @@ func (i *Instance) Begin(owner any, pinned bool) {
 	}
 }
 
+// Found says which number the actor has where it runs, for an executor that has passed on
+// the call that makes it.
+func (i *Instance) Found(number uint64) { i.number = number }
+
 // Refuse has Refusal return why from now on; the first reason counts.
 func (i *Instance) Refuse(why error) { i.refusal.CompareAndSwap(nil, &why) }
 

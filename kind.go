@@ -19,9 +19,6 @@ const (
 	KindActor
 )
 
-// Streams reports whether values travel with a call of the kind while it runs.
-func (k Kind) Streams() bool { return k == KindStream || k == KindSession }
-
 // String returns "function", "stream", "session" or "actor".
 func (k Kind) String() string {
 	switch k {
@@ -36,6 +33,10 @@ func (k Kind) String() string {
 	}
 	return "invalid"
 }
+
+// HasValues reports whether values travel with a call of this kind: whether it has a
+// [Conduit].
+func (k Kind) HasValues() bool { return k == KindStream || k == KindSession }
 
 // KindError makes the error for a call of a task as what it is not, such as a stream
 // that is called as a function: it matches [ErrUnknownTask]. Executors and workers use

@@ -61,7 +61,7 @@ func (r Relay) NewCall() *Call {
 	if r.Kind == KindActor {
 		s.relayActor(r)
 	}
-	if r.Kind.Streams() {
+	if r.Kind.HasValues() {
 		d := newConduit(c, 0)
 		d.window, d.windowBytes, d.sink = r.Window, r.WindowBytes, r.Sink
 		c.extra.Store(&extra{conduit: d})

@@ -35,7 +35,7 @@ func (r *inlineCall) newAttempt() *attempt {
 	a := &attempt{r: r, number: r.failures + 1}
 	a.ctx, a.cancel = context.WithCancelCause(procpool.WithAttempt(r.ctx, a.number))
 	a.ctx = context.WithValue(a.ctx, procpool.HostKey(), a)
-	if r.call.Kind().Streams() {
+	if r.call.Kind().HasValues() {
 		a.port = newPort(a)
 	}
 	a.clock = startClock(r.call.Timeout(), a.overran)

@@ -152,7 +152,7 @@ func (w *Worker) takeHostCall(body []byte) error {
 	if h.timeout > 0 {
 		h.relay.Deadline = time.Now().Add(h.timeout)
 	}
-	if h.relay.Kind != procpool.KindFunction {
+	if h.relay.Kind.HasValues() {
 		r.far = w.box.far(streamKey{hostCall: h.id}, r.pass)
 		h.relay.Window, h.relay.WindowBytes = r.far.begin(h.relay.Window, h.relay.WindowBytes)
 		h.relay.Sink = relaySink{r}
@@ -201,7 +201,7 @@ func (r *relayedCall) done(c *procpool.Call, data []byte, err error) {
 
 // reply posts the answer to the HostCall.
 func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
-	reply := hostReply{id: r.id, worker: info.Worker, pid: info.PID, wait: info.Wait, took: info.Run}
+	reply := hostReply{id: r.id, actor: r.made(), worker: info.Worker, pid: info.PID, wait: info.Wait, took: info.Run}
 	if err != nil {
 		f := hostFailureOf(r.task, err)
 		reply.failure, data = &f, nil
@@ -213,6 +213,14 @@ func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
 		field = protowire.AppendVarint(field, uint64(len(data)))
 	}
 	r.worker.box.reply(sideElementOf(field, data))
+}
+
+// made returns the number of the actor that the call has made, 0 if it was to make none.
+func (r *relayedCall) made() uint64 {
+	if r.call == nil || r.call.Actor() == nil || r.call.Step() != procpool.StepOpen {
+		return 0
+	}
+	return r.call.Actor().Number()
 }
 
 // pass gives the call credit that the task which made it has given.

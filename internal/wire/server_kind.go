@@ -14,6 +14,8 @@ func kindOnWire(k procpool.Kind) workerv1.TaskKind {
 		return workerv1.TaskKind_TASK_KIND_STREAM
 	case procpool.KindSession:
 		return workerv1.TaskKind_TASK_KIND_SESSION
+	case procpool.KindActor:
+		return workerv1.TaskKind_TASK_KIND_ACTOR
 	}
 	return workerv1.TaskKind_TASK_KIND_FUNCTION
 }
@@ -26,6 +28,8 @@ func kindFromWire(k workerv1.TaskKind) procpool.Kind {
 		return procpool.KindStream
 	case workerv1.TaskKind_TASK_KIND_SESSION:
 		return procpool.KindSession
+	case workerv1.TaskKind_TASK_KIND_ACTOR:
+		return procpool.KindActor
 	}
 	return procpool.KindFunction
 }

@@ -63,6 +63,8 @@ func (h *callHost) refusal(ctx context.Context, c *procpool.Call) error {
 		return parentEnded(c)
 	case !h.server.offers.hostCall:
 		return fmt.Errorf("procpool: task %q was not called: the host of this worker takes no calls from its tasks: %w", c.Task(), errors.ErrUnsupported)
+	case c.Actor() != nil && !h.server.offers.actor:
+		return fmt.Errorf("procpool: task %q was not called: the host of this worker knows no actors: %w", c.Task(), errors.ErrUnsupported)
 	case ctx.Err() != nil:
 		return procpool.CancelError(ctx, c)
 	}
@@ -232,6 +234,9 @@ func (n *nestedCall) replied(r *hostReply) {
 	c.Note(r.worker, r.pid, attempts, r.wait)
 	c.NoteRun(r.took)
 	if r.failure == nil {
+		if a := c.Actor(); a != nil && c.Step() == procpool.StepOpen {
+			a.Found(r.actor)
+		}
 		n.finish(r.data, nil)
 		return
 	}
