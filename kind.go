@@ -34,6 +34,13 @@ func (k Kind) String() string {
 	return "invalid"
 }
 
+func (k Kind) withArticle() string {
+	if k == KindActor {
+		return "an actor"
+	}
+	return "a " + k.String()
+}
+
 // HasValues reports whether values travel with a call of this kind: whether it has a
 // [Conduit].
 func (k Kind) HasValues() bool { return k == KindStream || k == KindSession }
@@ -42,5 +49,6 @@ func (k Kind) HasValues() bool { return k == KindStream || k == KindSession }
 // that is called as a function: it matches [ErrUnknownTask]. Executors and workers use
 // it.
 func KindError(task string, called, is Kind) error {
-	return fmt.Errorf("%w %q that is a %v: it is a %v where it runs, so the two sides do not mean the same task", ErrUnknownTask, task, called, is)
+	return fmt.Errorf("%w %q that is %s: it is %s where it runs, so the two sides do not mean the same task",
+		ErrUnknownTask, task, called.withArticle(), is.withArticle())
 }

@@ -44,6 +44,7 @@ type core struct {
 	crashes *crashDir
 
 	dedicated *dedicated
+	actors    *actors
 	numbers   atomic.Int64 // of workers, given out so far
 
 	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
@@ -91,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
 		NestingDepth: cfg.NestingDepth, NestedCalls: cfg.NestedCalls,
 	})
-	c.dedicated = newDedicated(c, cfg.MaxDedicated)
+	c.dedicated, c.actors = newDedicated(c, cfg.MaxDedicated), newActors(c)
 	c.watchVitals()
 	c.sched.Start()
 	select {
@@ -118,8 +119,10 @@ func (c *core) newScheduler(cfg sched.Config) *sched.Scheduler {
 	cfg.CancelGrace, cfg.RetireGrace = c.cfg.CancelGrace, c.cfg.RetireGrace
 	cfg.Epoch = c.began // so that the numbers of calls differ
 	cfg.Number = func() int { return int(c.numbers.Add(1)) }
-	cfg.Launch = func(number int) { c.launch(s, number) }
-	cfg.Unknown, cfg.OnCrash = c.unknownTask, c.crashes.save
+	if cfg.Launch == nil {
+		cfg.Launch, cfg.Unknown = func(number int) { c.launch(s, number) }, c.unknownTask
+	}
+	cfg.OnCrash = c.crashes.save
 	if c.cfg.OnEvent != nil {
 		cfg.OnEvent = c.events.worker
 	}
@@ -167,7 +170,9 @@ func (c *core) commandLine() []string {
 // Enqueue takes calls; see procpool.Executor. Programs use the verbs of their
 // handles instead.
 func (p *Pool) Enqueue(ctx context.Context, first *procpool.Call, n int) {
-	if first.Dedicated() {
+	if first.Actor() != nil {
+		p.core.actors.enqueueAll(ctx, first, n)
+	} else if first.Dedicated() {
 		p.core.dedicated.enqueueAll(ctx, first, n)
 	} else {
 		p.core.sched.Enqueue(ctx, first, n)
@@ -231,9 +236,12 @@ func (p *Pool) Stats() Stats { return p.core.stats() }
 
 func (c *core) shutdown(ctx context.Context) error {
 	c.sched.Refuse()
-	for _, drain := range []func() <-chan struct{}{c.dedicated.drain, c.sched.Drain} {
+	c.actors.refuse()
+	// The sessions first, which may go on making calls of the pool, as methods of
+	// actors may; the actors last, which tasks may call.
+	for _, drain := range []func() <-chan struct{}{c.dedicated.drain, c.actors.settle, c.sched.Drain, c.actors.drain} {
 		select {
-		case <-drain(): // the sessions first, which may go on making calls of the pool
+		case <-drain():
 		case <-c.closed:
 			return nil
 		case <-ctx.Done():
@@ -274,8 +282,11 @@ func (c *core) close() (what sched.Ended) {
 		gone, what = c.sched.Kill()
 		others, more := c.dedicated.kill()
 		what.Add(more)
+		homes, more := c.actors.kill()
+		what.Add(more)
 		<-gone
 		<-others
+		<-homes
 		c.starts.Wait()
 		c.spawner.Close()
 		c.output.close()
@@ -293,5 +304,6 @@ func (c *core) close() (what sched.Ended) {
 func (c *core) abandon() {
 	<-c.dedicated.drain()
 	<-c.sched.Drain()
+	<-c.actors.drain()
 	c.close()
 }

@@ -85,7 +85,7 @@ func endedFailure(name string, err error) failure {
 		return f
 	}
 	for _, s := range sentinelKinds {
-		if s.is != procpool.ErrActorEnded && errors.Is(err, s.is) {
+		if s.kind != f.kind && errors.Is(err, s.is) {
 			f.cause = &failure{kind: s.kind, message: s.is.Error()}
 			break
 		}

@@ -182,7 +182,7 @@ func callExamples(t *testing.T, examples map[string][]byte) {
 	t.Helper()
 	now := time.Now()
 	request := workRequest{
-		function:   func(name string) uint32 { return map[string]uint32{"square": 0, "count": 1, "counter": 2}[name] },
+		function: func(name string) uint32 { return map[string]uint32{"square": 0, "count": 1, "counter": 2}[name] },
 		method: func(_ uint32, c *procpool.Call) uint32 {
 			return map[procpool.ActorStep]uint32{procpool.StepMethod: 1, procpool.StepClose: methodClose}[c.Step()]
 		},

@@ -139,8 +139,7 @@ func (l *lane) runActor(ctx context.Context, t *task, codec string) error {
 		if t.actor == 0 {
 			called = procpool.KindFunction
 		}
-		return fmt.Errorf("%w %q that is a %v: it is a %v in this worker, so both sides do not mean the same task",
-			procpool.ErrUnknownTask, info.Name, called, info.Kind)
+		return procpool.KindError(info.Name, called, info.Kind)
 	}
 	l.running = true
 	err := l.stepActor(ctx, task, t, codec)

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"fmt"
-
 	"github.com/procpool/procpool"
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 )
@@ -49,8 +47,7 @@ func (s *server) streamOf(t *task, batch *taskBatch) (procpool.StreamTask, taskS
 	info := &s.infos[t.function]
 	task, ok := s.tasks[t.function].(procpool.StreamTask)
 	if !ok || called != info.Kind || len(t.sizes) > 0 {
-		return nil, begin, fmt.Errorf("%w %q that is a %v: it is a %v in this worker, so both sides do not mean the same task",
-			procpool.ErrUnknownTask, info.Name, called, info.Kind)
+		return nil, begin, procpool.KindError(info.Name, called, info.Kind)
 	}
 	return task, begin, nil
 }
