@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/procpool/procpool"
@@ -41,7 +42,7 @@ func openBench(ctx context.Context, in benchOpening) (*bench, error) {
 		return nil, err
 	}
 	if in.Gate != "" {
-		if err := os.WriteFile(in.Gate+".started", nil, 0o600); err != nil {
+		if err := sayStarted(in.Gate); err != nil {
 			return nil, err
 		}
 		if err := untilFile(ctx, in.Gate); err != nil {
@@ -104,12 +105,26 @@ func (b *bench) Close() error {
 	case "error":
 		return fmt.Errorf("it is stuck: %w", errNoSuchThing)
 	case "hang":
+		if b.open.Gate != "" {
+			if err := sayStarted(b.open.Gate + ".close"); err != nil {
+				return err
+			}
+		}
 		select {}
 	case "die":
 		_, err := dieOf(context.Background(), "kill")
 		return err
 	}
 	return nil
+}
+
+// sayStarted makes a file beside path that holds the process id.
+func sayStarted(path string) error {
+	whole := path + ".starting"
+	if err := os.WriteFile(whole, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(whole, path+".started")
 }
 
 func (b *bench) add(_ context.Context, n int) (int, error) {
@@ -121,7 +136,7 @@ func (b *bench) pid(context.Context, struct{}) (int, error) { return os.Getpid()
 
 // wait says that it has started and waits for a file, or for its context.
 func (b *bench) wait(ctx context.Context, path string) (int, error) {
-	if err := os.WriteFile(path+".started", nil, 0o600); err != nil {
+	if err := sayStarted(path); err != nil {
 		return 0, err
 	}
 	err := untilFile(ctx, path)
@@ -164,6 +179,11 @@ func (b *bench) work(ctx context.Context, w benchWork) (int, error) {
 	return dieOf(ctx, w.What)
 }
 
+// await has another bench wait for a file.
+func (b *bench) await(ctx context.Context, w benchWork) (int, error) {
+	return elsewhereWait.Call(ctx, w.Ref, w.What)
+}
+
 // relay has another bench do some work.
 func (b *bench) relay(ctx context.Context, w relayWork) (int, error) {
 	return elsewhereDo.Call(ctx, w.Ref, w.Work)
@@ -190,13 +210,15 @@ var (
 	benchWait  = procpool.DefineMethod(workbench, "wait", (*bench).wait)
 	benchDeaf  = procpool.DefineMethod(workbench, "deaf", (*bench).deaf)
 	benchDo    = procpool.DefineMethod(workbench, "do", (*bench).work)
+	benchAwait = procpool.DefineMethod(workbench, "await", (*bench).await)
 	benchRelay = procpool.DefineMethod(workbench, "relay", (*bench).relay)
 
 	// Handles for the actor's own code, which can't refer to those that hold it.
-	elsewhere    = procpool.RemoteActor[benchOpening]("bench")
-	elsewhereAdd = procpool.RemoteMethod[int, int](elsewhere, "add", benchErrors)
-	elsewhereDo  = procpool.RemoteMethod[benchWork, int](elsewhere, "do", benchErrors)
-	elsewhereUse = procpool.Remote[benchWork, int]("use_bench", benchErrors)
+	elsewhere     = procpool.RemoteActor[benchOpening]("bench")
+	elsewhereWait = procpool.RemoteMethod[string, int](elsewhere, "wait")
+	elsewhereAdd  = procpool.RemoteMethod[int, int](elsewhere, "add", benchErrors)
+	elsewhereDo   = procpool.RemoteMethod[benchWork, int](elsewhere, "do", benchErrors)
+	elsewhereUse  = procpool.Remote[benchWork, int]("use_bench", benchErrors)
 
 	// useBench calls a bench, or spawns one.
 	useBench = procpool.Define("use_bench", func(ctx context.Context, w benchWork) (int, error) {
