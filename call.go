@@ -42,6 +42,7 @@ type Call struct {
 // extra is what few calls have. It is never modified once a call refers to it.
 type extra struct {
 	conduit  *Conduit  // of a stream or a session
+	within   *within   // the actors that wait for the call
 	failed   []Attempt // that were followed by another
 	progress Progress  // that the task reported last
 }

@@ -26,6 +26,14 @@ var (
 	// ErrNestingLimit says that a call that a task made of its own pool (see
 	// [ExecutorFrom]) is nested too deeply, or one of too many.
 	ErrNestingLimit = errors.New("procpool: nesting limit")
+	// ErrActorEnded says that an actor has ended: it was closed, or its process died
+	// and it was not, or could not be, opened again. The error wraps the reason, such
+	// as the [*CrashError] of that death.
+	ErrActorEnded = errors.New("procpool: the actor has ended")
+	// ErrReentrant says that a method of an actor was called by a call for which the
+	// actor itself waits, directly or through others: an actor runs one method at a
+	// time, so neither would ever end.
+	ErrReentrant = errors.New("procpool: an actor can't wait for itself")
 	// ErrCrashed matches every [*CrashError].
 	ErrCrashed = errors.New("procpool: the worker died")
 	// ErrNotDone says that a wait ended before what it waited for did; the

@@ -101,4 +101,19 @@ type TaskInfo struct {
 	Codecs []string
 	// Doc says what the task does, in words.
 	Doc string
+	// Methods are what can be called of an actor, in the order of their definition;
+	// In is the type of its opening argument then, and Out is empty.
+	Methods []MethodInfo
+}
+
+// MethodInfo describes a method of an actor; its fields are as those of [TaskInfo].
+type MethodInfo struct {
+	// Name is the method's own name.
+	Name string
+	// In and Out are the types of its argument and result.
+	In, Out string
+	// Codecs are the names of the codecs that it accepts.
+	Codecs []string
+	// Doc says what it does, in words.
+	Doc string
 }

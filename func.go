@@ -39,9 +39,14 @@ type spec struct {
 	kind      Kind
 	noWait    bool
 	local     bool
-	shared    bool // a session that runs in one of the pool's workers
+	shared    bool // a session or an actor that is content with a share of a process
+	restarts  int  // of an actor
 	unasked   bool // an operation whose outcome nobody wants to know
 	doc       string
+
+	actor  *Instance // that the call is of, nil for none
+	step   ActorStep // what it does there
+	method string    // the method's own name; name has the actor's in front
 }
 
 // Define makes a handle on a task and the task itself. name is what crosses the
@@ -82,20 +87,25 @@ func newFunc[In, Out any](verb, name string, opts []Option) *Func[In, Out] {
 
 // newSpec makes the spec of a handle that verb makes.
 func newSpec(verb, name string, kind Kind, opts []Option) *spec {
-	if name == "" {
-		panic("procpool: " + verb + ": a task needs a name")
-	}
-	if !utf8.ValidString(name) {
-		panic(fmt.Sprintf("procpool: %s(%q): a task's name is UTF-8 text", verb, name))
-	}
-	for _, r := range name {
-		if unicode.IsSpace(r) || unicode.IsControl(r) {
-			panic(fmt.Sprintf("procpool: %s(%q): a task's name holds no space or control character", verb, name))
-		}
-	}
+	checkName(verb, "task", name)
 	s := &spec{name: name, codec: CBOR, codecName: CBOR.Name(), kind: kind}
 	s.apply(opts)
 	return s
+}
+
+// checkName panics when a name is none that can cross the boundary.
+func checkName(verb, of, name string) {
+	if name == "" {
+		panic(fmt.Sprintf("procpool: %s: a %s needs a name", verb, of))
+	}
+	if !utf8.ValidString(name) {
+		panic(fmt.Sprintf("procpool: %s(%q): a %s's name is UTF-8 text", verb, name, of))
+	}
+	for _, r := range name {
+		if unicode.IsSpace(r) || unicode.IsControl(r) {
+			panic(fmt.Sprintf("procpool: %s(%q): a %s's name holds no space or control character", verb, name, of))
+		}
+	}
 }
 
 func (s *spec) apply(opts []Option) {
@@ -193,13 +203,18 @@ func (f *Func[In, Out]) Describe() TaskInfo {
 }
 
 func (s *spec) describe(in, out reflect.Type) TaskInfo {
-	info := TaskInfo{Name: s.name, Kind: s.kind, Doc: s.doc, In: in.String(), Out: out.String(), Codecs: []string{s.codecName}}
+	return TaskInfo{Name: s.name, Kind: s.kind, Doc: s.doc, In: in.String(), Out: out.String(), Codecs: s.codecs()}
+}
+
+// codecs returns the names of the codecs that the task accepts, its own first.
+func (s *spec) codecs() []string {
+	names := []string{s.codecName}
 	for _, c := range []Codec{CBOR, JSON} {
-		if !slices.Contains(info.Codecs, c.Name()) {
-			info.Codecs = append(info.Codecs, c.Name())
+		if !slices.Contains(names, c.Name()) {
+			names = append(names, c.Name())
 		}
 	}
-	return info
+	return names
 }
 
 // Run runs the function on an encoded argument and appends the encoded result to

@@ -15,12 +15,14 @@ const (
 	// KindSession takes one argument and exchanges values both ways; see
 	// [DefineSession].
 	KindSession
+	// KindActor is called by its methods; see [DefineActor].
+	KindActor
 	// KindShared is no task: it is an operation on state that the executor keeps
 	// itself; see [Operation].
 	KindShared
 )
 
-// String returns "function", "stream", "session" or "shared".
+// String returns "function", "stream", "session", "actor" or "shared".
 func (k Kind) String() string {
 	switch k {
 	case KindFunction:
@@ -31,8 +33,17 @@ func (k Kind) String() string {
 		return "session"
 	case KindShared:
 		return "shared"
+	case KindActor:
+		return "actor"
 	}
 	return "invalid"
+}
+
+func (k Kind) withArticle() string {
+	if k == KindActor {
+		return "an actor"
+	}
+	return "a " + k.String()
 }
 
 // HasValues reports whether values travel with a call of this kind: whether it has a
@@ -43,5 +54,6 @@ func (k Kind) HasValues() bool { return k == KindStream || k == KindSession }
 // that is called as a function: it matches [ErrUnknownTask]. Executors and workers use
 // it.
 func KindError(task string, called, is Kind) error {
-	return fmt.Errorf("%w %q that is a %v: it is a %v where it runs, so the two sides do not mean the same task", ErrUnknownTask, task, called, is)
+	return fmt.Errorf("%w %q that is %s: it is %s where it runs, so the two sides do not mean the same task",
+		ErrUnknownTask, task, called.withArticle(), is.withArticle())
 }

@@ -10,8 +10,8 @@ import (
 const maxWindow = 1 << 20
 
 // An Option changes how calls are made. Options are given to [Define], [Remote] and
-// their like for streams and sessions, to With for a changed copy of a handle, and to
-// Submit, Call, All and Open for one call.
+// their like for streams, sessions and actors, to With for a changed copy of a handle, and
+// to Submit, Call, All, Open and Spawn for one call.
 type Option interface{ apply(*spec) }
 
 type optionFunc func(*spec)
@@ -103,9 +103,28 @@ func Metadata(entries map[string]string) Option {
 
 // Shared has a session run in one of the pool's workers, as a call does, in place of
 // a process of its own. It holds a slot there for as long as it lasts and shares the
-// worker's fate: see Config.Concurrency of package executor. It is for many sessions
-// that are light. Other verbs ignore it.
+// worker's fate: see Config.Concurrency of package executor. An actor is put together
+// with others into one process, of up to 64: they run as many methods at once as a
+// worker runs calls, each actor one, and end together when the process dies. It is for
+// many that are light. Other verbs ignore it.
 func Shared() Option { return optionFunc(func(s *spec) { s.shared = true }) }
+
+// maxRestarts bounds [Restarts].
+const maxRestarts = 1000
+
+// Restarts has an actor whose process dies opened again in another one, from the
+// argument that it was spawned with and so without what its methods have done to its
+// state; at most n times in its life. It is 0 unless given: the death of its process
+// ends the actor. An attempt to open it again that fails counts. Calls that had not
+// started run in the new process; what becomes of the one that ran is for its own
+// options to say (see [Retries]). It can't be had together with [Shared]. Other verbs
+// than Spawn ignore it. It panics when n is negative or above 1000.
+func Restarts(n int) Option {
+	if n < 0 || n > maxRestarts {
+		panic(fmt.Sprintf("procpool: Restarts(%d): between 0 and %d", n, maxRestarts))
+	}
+	return optionFunc(func(s *spec) { s.restarts = n })
+}
 
 // Doc says what a task does, for people who ask a worker what it serves: the
 // command procpool tasks shows it. Callers may leave it out.

@@ -16,8 +16,15 @@ type Relay struct {
 	// Deadline is when the caller's context ends by itself, the zero time for
 	// never. It is for the task to see; whoever relays the call gives it up.
 	Deadline time.Time
-	// Shared is set for a session that is not to have a process of its own.
+	// Shared is set for a session, or an actor that is to be made, that is not to
+	// have a process of its own.
 	Shared bool
+	// Actor is the actor of a call of KindActor, made with [NewInstance]; of one whose
+	// Number is 0 the call makes it. Task is the actor's name then, and Method the
+	// method's, empty to open or close the actor. Restarts is the option.
+	Actor    *Instance
+	Method   string
+	Restarts int
 	// Attempt counts the starts before this one; a relayed call is not run
 	// again by who runs it, but by who has made it. Suspect is set where it must
 	// run alone then.
@@ -51,6 +58,9 @@ func (r Relay) NewCall() *Call {
 		c.deadline = r.Deadline.UnixNano()
 	}
 	c.Slot.Attempts, c.Slot.Suspect = uint16(r.Attempt), r.Suspect
+	if r.Kind == KindActor {
+		s.relayActor(r)
+	}
 	if r.Kind.HasValues() {
 		d := newConduit(c, 0)
 		d.window, d.windowBytes, d.sink = r.Window, r.WindowBytes, r.Sink

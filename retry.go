@@ -191,6 +191,8 @@ func classOf(err error) FailureClass {
 	switch {
 	case errors.As(err, &task), errors.As(err, &panicked):
 		return TaskFailure
+	case errors.Is(err, ErrActorEnded):
+		return 0 // of a crash, but not the call's
 	case errors.As(err, &crash) && crash.OOM != OOMNo:
 		return OOMFailure
 	case crash != nil:

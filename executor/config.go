@@ -67,11 +67,11 @@ type Config struct {
 	// 256 MiB. A call beyond it fails with procpool.ErrTooLarge.
 	MaxPayload int64
 
-	// MaxDedicated is how many sessions may run at once that have a process of
-	// their own, beside the workers; 0 means 16. Further ones wait when they are
-	// opened. As many workers beyond Workers may be started while calls wait for
-	// calls that they have made themselves, or for shared state, where a worker runs only one call at a
-	// time, as those in Python do.
+	// MaxDedicated is how many processes there may be, beside the workers, that
+	// sessions and actors have for themselves; 0 means 16. Further ones wait when
+	// they are opened or spawned. As many workers beyond Workers may be started while
+	// calls wait for calls that they have made themselves, or for shared state, where a
+	// worker runs only one call at a time, as those in Python do.
 	MaxDedicated int
 	// NestingDepth is how deep calls may be nested that tasks make of the pool they
 	// run in; 0 means 100. NestedCalls is how many of them there may be at once, and
@@ -102,7 +102,8 @@ type Config struct {
 	// Finalizer is a call that each worker makes as its last when it leaves in
 	// peace: recycled, no longer needed, or at Shutdown. It is not made by a
 	// worker that dies or is killed, nor at Close. Its failure is an event and
-	// changes nothing. FinalTimeout bounds it; 0 means 5 seconds.
+	// changes nothing. FinalTimeout bounds it, and the closing of an actor's state;
+	// 0 means 5 seconds.
 	Finalizer    procpool.Bound
 	FinalTimeout time.Duration
 

@@ -100,7 +100,7 @@ func newCrashDir(cfg Config, path string, args []string) (*crashDir, error) {
 // nothing else. It runs without locks of the pool. e must not have been handed to
 // anybody yet.
 func (d *crashDir) save(c *procpool.Call, i int, e *procpool.CrashError) {
-	if d == nil || c.Kind() == procpool.KindSession { // what a session was sent is gone
+	if d == nil || c.Kind() == procpool.KindSession || c.Kind() == procpool.KindActor { // what a session was sent is gone
 		return
 	}
 	if d.waiting.Add(1) > crashBacklog {

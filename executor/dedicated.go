@@ -84,9 +84,9 @@ func (d *dedicated) await(ctx context.Context, c *procpool.Call) error {
 	most := d.core.cfg.MaxDedicated
 	switch {
 	case c.Slot.Depth > 0: // those that have the places may wait for this one
-		return procpool.NestingError(c.Task(), fmt.Sprintf("%d sessions run in processes of their own, as many as may (Config.MaxDedicated)", most))
+		return procpool.NestingError(c.Task(), fmt.Sprintf("%d sessions and actors run in processes of their own, as many as may (Config.MaxDedicated)", most))
 	case c.NoWait():
-		return fmt.Errorf("%w: %d sessions run in processes of their own, as many as may (Config.MaxDedicated)", procpool.ErrQueueFull, most)
+		return fmt.Errorf("%w: %d sessions and actors run in processes of their own, as many as may (Config.MaxDedicated)", procpool.ErrQueueFull, most)
 	}
 	select {
 	case <-d.places:

@@ -45,6 +45,9 @@ func beHost() {
 	if role == "sharing" {
 		share(ctx, pool, dir)
 	}
+	if role == "actors" {
+		showActors(ctx, pool, dir)
+	}
 	fmt.Println("ready")
 	if role == "leaves" {
 		os.Exit(0)
@@ -78,7 +81,7 @@ func showChildren(ctx context.Context, pool *executor.Pool, stop bool) {
 // T115, #52: whatever the workers do, they do not outlive their host, killed or
 // gone without Close, nor do the processes that they started. Rule 6.6.
 func TestHostsDeath(t *testing.T) {
-	for _, role := range []string{"idle", "busy", "deaf", "leaves", "children", "stopped", "sharing"} {
+	for _, role := range []string{"idle", "busy", "deaf", "leaves", "children", "stopped", "sharing", "actors"} {
 		t.Run(role, func(t *testing.T) {
 			processes(t)
 			self, err := os.Executable()

@@ -14,7 +14,7 @@ import (
 // launch starts worker number in the background, for the scheduler s.
 func (c *core) launch(s *sched.Scheduler, number int) {
 	c.starts.Go(func() {
-		err := c.start(s, number)
+		err := c.start(c.startCtx, &member{core: c, sched: s, number: number})
 		if err != nil {
 			s.StartFailed(number, err)
 		}
@@ -24,12 +24,22 @@ func (c *core) launch(s *sched.Scheduler, number int) {
 	})
 }
 
+// launchFor does the same for a home of actors.
+func (c *core) launchFor(h *home, number int) {
+	c.starts.Go(func() {
+		if err := c.start(h.ctx, &member{core: c, sched: h.sched, home: h, number: number}); err != nil {
+			h.sched.StartFailed(number, err)
+		}
+	})
+}
+
 // start starts a worker, has it make its initializer, and hands it to the
 // scheduler. Whatever it returns an error for has left nothing behind.
-func (c *core) start(s *sched.Scheduler, number int) error {
-	m := &member{core: c, sched: s, number: number, died: make(chan struct{}), registered: make(chan struct{})}
+func (c *core) start(ctx context.Context, m *member) error {
+	s, number := m.sched, m.number
+	m.died, m.registered = make(chan struct{}), make(chan struct{})
 	defer close(m.registered)
-	w, err := wire.Start(c.startCtx, wire.Options{
+	w, err := wire.Start(ctx, wire.Options{
 		Spawner: c.spawner, Path: c.path, Args: c.args, Env: c.env, Dir: c.cfg.Dir,
 		Lanes: m.lanes(), MaxPayload: c.cfg.MaxPayload, StartTimeout: c.cfg.StartTimeout,
 		MemoryLimit: c.cfg.MemoryLimit, CPULimit: c.cfg.CPULimit, OpenFiles: uint64(c.cfg.OpenFiles),
@@ -55,8 +65,13 @@ func (c *core) start(s *sched.Scheduler, number int) error {
 		err = c.checkTasks(hello.Tasks, hello.Language)
 	}
 	if err == nil && !c.cfg.Initializer.IsZero() {
-		err = m.initialize(c.startCtx)
+		err = m.initialize(ctx)
 		traits.Used = 1
+	}
+	if err == nil && m.home != nil {
+		if traits.Used, err = m.home.reopen(m, traits.Used); err == nil && !m.home.arrives() {
+			err = notStarted(c.commandLine(), errHomeEnds.Error(), nil)
+		}
 	}
 	if err != nil {
 		m.refused = true
@@ -92,8 +107,10 @@ func (m *member) lanes() int {
 	return m.core.cfg.Concurrency + lentLanes
 }
 
-// isDedicated reports whether the worker is there for a single call.
-func (m *member) isDedicated() bool { return m.sched != m.core.sched }
+// isDedicated reports whether the worker is there for a single session or actor.
+func (m *member) isDedicated() bool {
+	return m.sched != m.core.sched && (m.home == nil || !m.home.shared)
+}
 
 // guardianPatience bounds the wait for the process that guards the workers' children.
 // It starts beside the first worker, in less time, so there is next to no wait.

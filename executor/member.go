@@ -20,6 +20,8 @@ type member struct {
 
 	core       *core
 	sched      *sched.Scheduler // which gives it calls
+	home       *home            // of actors, nil for other workers
+	owned      owned
 	number     int
 	refused    bool                    // the scheduler never gets to know it; written before registered is closed
 	registered chan struct{}           // closed when the scheduler knows the worker
@@ -68,6 +70,7 @@ const leaveTime = 2 * time.Second
 
 func (m *member) replies(batch []wire.Reply) {
 	m.takeBack(batch)
+	m.owned.release(batch)
 	if m.answered(batch) {
 		return
 	}
@@ -134,6 +137,7 @@ func (m *member) exited(r wire.ExitReport) {
 		return
 	}
 	m.core.members.remove(m)
+	m.owned.releaseAll()
 	report := sched.Report{Crash: m.crash(r), Replies: convert(nil, r.Replies), PageOK: r.PageOK}
 	for _, l := range r.Lanes {
 		report.Lanes = append(report.Lanes, sched.LaneReport{Started: l.Started, Finished: l.Finished, Ran: l.Ran})

@@ -12,7 +12,8 @@ import (
 // gives no calls: its initializer or its finalizer.
 type ownCall struct {
 	task   string
-	answer chan error // has room for the one that comes
+	opens  *procpool.Call // that makes an actor again, which may make calls; nil for others
+	answer chan error     // has room for the one that comes
 }
 
 // runOwn has the worker make a call on lane 0, with the given number, and waits for
@@ -23,6 +24,9 @@ func (m *member) runOwn(ctx context.Context, call *procpool.Call, seq uint64, li
 		limit = min(limit, t)
 	}
 	own := &ownCall{task: call.Task(), answer: make(chan error, 1)}
+	if call.Actor() != nil {
+		own.opens = call
+	}
 	m.own.Store(own)
 	defer m.own.Store(nil)
 	call.Slot.Seq = seq

@@ -46,6 +46,7 @@ type core struct {
 
 	dedicated *dedicated
 	shared    *sharedstate.Registry
+	actors    *actors
 	numbers   atomic.Int64 // of workers, given out so far
 
 	startCtx    context.Context //nolint:containedctx // ends the starts in flight when the pool closes
@@ -93,7 +94,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		GrowAfter: cfg.GrowAfter, IdleTimeout: cfg.IdleTimeout, MaxCalls: cfg.MaxCalls, MaxAge: cfg.MaxAge,
 		NestingDepth: cfg.NestingDepth, NestedCalls: cfg.NestedCalls,
 	})
-	c.dedicated = newDedicated(c, cfg.MaxDedicated)
+	c.dedicated, c.actors = newDedicated(c, cfg.MaxDedicated), newActors(c)
 	c.shared = sharedstate.New(cfg.NestedCalls)
 	c.watchVitals()
 	c.sched.Start()
@@ -121,8 +122,10 @@ func (c *core) newScheduler(cfg sched.Config) *sched.Scheduler {
 	cfg.CancelGrace, cfg.RetireGrace = c.cfg.CancelGrace, c.cfg.RetireGrace
 	cfg.Epoch = c.began // so that the numbers of calls differ
 	cfg.Number = func() int { return int(c.numbers.Add(1)) }
-	cfg.Launch = func(number int) { c.launch(s, number) }
-	cfg.Unknown, cfg.OnCrash = c.unknownTask, c.crashes.save
+	if cfg.Launch == nil {
+		cfg.Launch, cfg.Unknown = func(number int) { c.launch(s, number) }, c.unknownTask
+	}
+	cfg.OnCrash = c.crashes.save
 	if c.cfg.OnEvent != nil {
 		cfg.OnEvent = c.events.worker
 	}
@@ -173,6 +176,8 @@ func (p *Pool) Enqueue(ctx context.Context, first *procpool.Call, n int) {
 	switch {
 	case first.Kind() == procpool.KindShared:
 		p.core.share(ctx, first, n)
+	case first.Actor() != nil:
+		p.core.actors.enqueueAll(ctx, first, n)
 	case first.Dedicated():
 		p.core.dedicated.enqueueAll(ctx, first, n)
 	default:
@@ -237,9 +242,12 @@ func (p *Pool) Stats() Stats { return p.core.stats() }
 
 func (c *core) shutdown(ctx context.Context) error {
 	c.sched.Refuse()
-	for _, drain := range []func() <-chan struct{}{c.dedicated.drain, c.sched.Drain} {
+	c.actors.refuse()
+	// The sessions first, which may go on making calls of the pool, as methods of
+	// actors may; the actors last, which tasks may call.
+	for _, drain := range []func() <-chan struct{}{c.dedicated.drain, c.actors.settle, c.sched.Drain, c.actors.drain} {
 		select {
-		case <-drain(): // the sessions first, which may go on making calls of the pool
+		case <-drain():
 		case <-c.closed:
 			return nil
 		case <-ctx.Done():
@@ -281,8 +289,11 @@ func (c *core) close() (what sched.Ended) {
 		gone, what = c.sched.Kill()
 		others, more := c.dedicated.kill()
 		what.Add(more)
+		homes, more := c.actors.kill()
+		what.Add(more)
 		<-gone
 		<-others
+		<-homes
 		c.starts.Wait()
 		c.spawner.Close()
 		c.output.close()
@@ -300,5 +311,6 @@ func (c *core) close() (what sched.Ended) {
 func (c *core) abandon() {
 	<-c.dedicated.drain()
 	<-c.sched.Drain()
+	<-c.actors.drain()
 	c.close()
 }

@@ -24,8 +24,8 @@ func died(t *testing.T, f *procpool.Future[string]) {
 	}
 }
 
-// kill kills the worker that runs a call, from outside.
-func kill(t *testing.T, f *procpool.Future[string]) {
+// killIts kills the worker that runs a call, from outside.
+func killIts(t *testing.T, f *procpool.Future[string]) {
 	t.Helper()
 	eventually(t, "the call runs", func() bool { return f.State() == procpool.Started })
 	if err := sendSignal(f.Info().PID, syscall.SIGKILL); err != nil {
@@ -53,7 +53,7 @@ func TestDeathOfAHolder(t *testing.T) {
 		eventually(t, "it has the lock", func() bool { return exists(locked) })
 		next := follow(t, pool, "lock", "unlock")
 		eventually(t, "the next one runs", func() bool { return next.State() == procpool.Started })
-		kill(t, holder)
+		killIts(t, holder)
 		died(t, holder)
 		said(t, next, "abandoned")
 		works(t, pool)
@@ -97,7 +97,7 @@ func TestDeathOfWaiters(t *testing.T) {
 	for i, step := range []string{"lock", "get", "join", "acquire"} {
 		f := follow(t, pool, "add", step)
 		eventually(t, "it waits", func() bool { n, err := total.Value(t.Context(), pool); return n == int64(i+1) && err == nil })
-		kill(t, f)
+		killIts(t, f)
 		died(t, f)
 	}
 	// One that waits for room in a queue.
@@ -108,7 +108,7 @@ func TestDeathOfWaiters(t *testing.T) {
 	}
 	f := follow(t, pool, "add", "put never")
 	eventually(t, "it waits", func() bool { n, err := total.Value(t.Context(), pool); return n == 5 && err == nil })
-	kill(t, f)
+	killIts(t, f)
 	died(t, f)
 	// None of them has got anything.
 	held.Unlock()

@@ -8,9 +8,12 @@ type Stats struct {
 	// Idle workers wait for a call, Busy ones run one, Spares wait to take
 	// another's place, Retiring ones take no further calls.
 	Idle, Busy, Spares, Retiring int
-	// Dedicated processes run a session each. They are not counted among the
-	// workers; their sessions are among the calls.
+	// Dedicated processes run a session each, or actors. They are not counted among
+	// the workers; their sessions, and the calls of their actors, are among the calls.
+	// So are the openings of actors and their closings.
 	Dedicated int
+	// Actors live at the moment.
+	Actors int
 	// Guarded reports whether what the workers have started ends with the host
 	// even if that is killed. It needs a /bin/sh.
 	Guarded bool
@@ -60,8 +63,11 @@ func (c *core) stats() Stats {
 	s := c.sched.Stats()
 	d, processes := c.dedicated.stats()
 	s.AddCalls(d)
+	a, homes, actors := c.actors.stats()
+	s.AddCalls(a)
+	processes += homes
 	return Stats{
-		Guarded: guarded, Dedicated: processes,
+		Guarded: guarded, Dedicated: processes, Actors: actors,
 		Workers: s.Workers, Starting: s.Starting, Idle: s.Idle, Busy: s.Busy, Spares: s.Spares, Retiring: s.Retiring,
 		Queued: s.Queued, Delayed: s.Delayed, QueuedBytes: s.QueuedBytes, Running: s.Running, Nested: s.Nested,
 		Submitted: s.Submitted, Refused: s.Refused, Succeeded: s.Succeeded, Failed: s.Failed,

@@ -45,6 +45,38 @@ func (s *servedTasks) list() []string {
 	return s.names
 }
 
+// info returns what the workers say of a task.
+func (s *servedTasks) info(name string) (procpool.TaskInfo, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.infos, func(t procpool.TaskInfo) bool { return t.Name == name })
+	if i < 0 {
+		return procpool.TaskInfo{}, false
+	}
+	return s.infos[i], true
+}
+
+// methods returns the names of what can be called of actors, and of their openings.
+func (s *servedTasks) methods() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.infos {
+		if t.Kind == procpool.KindActor {
+			names = append(append(names, t.Name), methodsOf(t)...)
+		}
+	}
+	return names
+}
+
+// methodsOf returns what an actor's methods are called to people.
+func methodsOf(t procpool.TaskInfo) []string {
+	names := make([]string, len(t.Methods))
+	for i, m := range t.Methods {
+		names[i] = m.Name
+	}
+	return procpool.MethodNames(t.Name, names)
+}
+
 func sortedNames(tasks []procpool.TaskInfo) []string {
 	names := make([]string, 0, len(tasks))
 	for _, t := range tasks {
@@ -63,6 +95,16 @@ func (c *core) unknownTask(call *procpool.Call) error {
 	return procpool.UnknownTaskError(call, c.served.list(), remedy)
 }
 
+// unknownMethod makes the error for a call of a method that the workers' actor does not
+// have.
+func (c *core) unknownMethod(call *procpool.Call) error {
+	info, known := c.served.info(call.Actor().Actor())
+	if !known {
+		return c.unknownTask(call)
+	}
+	return procpool.UnknownTaskError(call, methodsOf(info), "")
+}
+
 // Tasks returns what the workers serve, in the order in which they say it, each with
 // its types and its documentation. It does not block.
 func (p *Pool) Tasks() []procpool.TaskInfo {
@@ -71,7 +113,7 @@ func (p *Pool) Tasks() []procpool.TaskInfo {
 	defer s.mu.Unlock()
 	infos := slices.Clone(s.infos)
 	for i := range infos {
-		infos[i].Codecs = slices.Clone(infos[i].Codecs)
+		infos[i].Codecs, infos[i].Methods = slices.Clone(infos[i].Codecs), slices.Clone(infos[i].Methods)
 	}
 	return infos
 }

@@ -80,7 +80,7 @@ func (c *core) watchVitals() {
 				if c.cfg.HungAfter > 0 {
 					m.lookAtPulse(c.cfg.HungAfter, time.Now())
 				}
-				if c.watchesMemory() && !m.isDedicated() {
+				if c.watchesMemory() && m.sched == c.sched {
 					m.lookAtMemory(c.cfg.SoftMemoryLimit, c.cfg.MaxMemoryGrowth)
 				}
 			}

@@ -23,7 +23,8 @@ const (
 // Inline returns an executor that runs the tasks in this process, each call on a
 // goroutine of its own, at most 8 at a time; the others wait, without bound, by
 // priority and then in the order they came. A call that is made by a running task
-// starts at once, and so does a session that would have a process of its own.
+// starts at once, and so does a session that would have a process of its own. The calls
+// of an actor run one at a time in the order they came, beside the 8.
 //
 // It keeps the contract of a pool as far as a process can: arguments, results and the
 // values of streams and sessions pass through the codec, a task sees the metadata, the
@@ -41,14 +42,16 @@ const (
 // resolved in time, yet it keeps its place among the 8, and its key, until it
 // returns, and only then is it run again. Nor can it outlive os.Exit, a fatal
 // error of the runtime, or a panic in a goroutine that a task started, so nothing
-// is run again after a crash. All keys share one memory, and a call that is made by
+// is run again after a crash, nor is an actor ever opened again. All keys share one
+// memory, and a call that is made by
 // a running task does not wait for its key. No payload is too large.
 //
 // Inline panics when two tasks have the same name, a task is nil, or a handle was
-// made by procpool.Remote, RemoteStream or RemoteSession.
+// made by procpool.Remote, RemoteStream, RemoteSession or RemoteActor.
 func Inline(tasks ...procpool.Task) procpool.Executor {
 	ex := &inline{
 		tasks: make(map[string]served, len(tasks)), keys: make(map[string][]*inlineCall), shared: sharedstate.New(inlineWaits),
+		actors: make(map[uint64]*inlineActor),
 	}
 	for _, t := range tasks {
 		if t == nil {
@@ -61,7 +64,12 @@ func Inline(tasks ...procpool.Task) procpool.Executor {
 		if ex.tasks[name].Task != nil {
 			panic(fmt.Sprintf("procpool: procpooltest.Inline: two tasks have the name %q", name))
 		}
-		ex.tasks[name] = served{t, t.Describe().Kind}
+		info := t.Describe()
+		one := served{Task: t, kind: info.Kind}
+		for _, m := range info.Methods {
+			one.methods = append(one.methods, m.Name)
+		}
+		ex.tasks[name] = one
 	}
 	return ex
 }
@@ -76,12 +84,14 @@ type inline struct {
 	came    int                      // calls so far
 	waiting []*inlineCall            // in the order in which they are to start
 	keys    map[string][]*inlineCall // for each key in use, those that wait for its turn
+	actors  map[uint64]*inlineActor
 }
 
 // served is a task, and how it is called.
 type served struct {
 	procpool.Task
-	kind procpool.Kind
+	kind    procpool.Kind
+	methods []string // of an actor
 }
 
 // Enqueue implements procpool.Executor. It does not block.
@@ -110,7 +120,7 @@ func (ex *inline) enqueueAll(ctx context.Context, first *procpool.Call, n int, p
 
 // refuse returns why a call that parent makes, nil for none, can't be run.
 func (ex *inline) refuse(c *procpool.Call, parent *attempt) error {
-	task, known := ex.tasks[c.Task()]
+	task, known := ex.tasks[taskOf(c)]
 	switch {
 	case !known:
 		return procpool.UnknownTaskError(c, slices.Collect(maps.Keys(ex.tasks)), "pass it to procpooltest.Inline")
@@ -126,9 +136,38 @@ func (ex *inline) refuse(c *procpool.Call, parent *attempt) error {
 	return nil
 }
 
+// taskOf returns the name by which the task of a call is served.
+func taskOf(c *procpool.Call) string {
+	if i := c.Actor(); i != nil {
+		return i.Actor()
+	}
+	return c.Task()
+}
+
 func (ex *inline) enqueue(ctx context.Context, c *procpool.Call, parent *attempt) {
-	r := &inlineCall{ex: ex, call: c, task: ex.tasks[c.Task()].Task, parent: parent, enqueued: time.Now()}
+	r := &inlineCall{ex: ex, call: c, task: ex.tasks[taskOf(c)].Task, parent: parent, enqueued: time.Now()}
 	r.placeless = parent != nil || c.Dedicated()
+	if parent != nil {
+		c.Nest(parent.r.call)
+	}
+	if c.Actor() != nil {
+		r.placeless = true
+		if err := ex.adopt(r); err != nil {
+			c.Finish(nil, err)
+			return
+		}
+		if c.Step() == procpool.StepClose {
+			r.actor.giveUp()
+		}
+		if err := r.actor.joins(r); err != nil {
+			c.Finish(nil, err)
+			return
+		}
+	}
+	r.key = c.Key()
+	if r.placeless && r.actor == nil {
+		r.key = ""
+	}
 	// Only what crosses to a worker reaches the task, so its context is not
 	// derived from the caller's.
 	inside := procpool.WithMetadata(context.Background(), maps.Clone(c.Metadata()))
@@ -149,13 +188,13 @@ func (ex *inline) enqueue(ctx context.Context, c *procpool.Call, parent *attempt
 		r.leave = context.AfterFunc(parent.ctx, func() { r.giveUp(parent.ctx) })
 	}
 	r.unwatch = context.AfterFunc(ctx, func() { r.giveUp(ctx) })
-	if key := c.Key(); key != "" && !r.placeless {
-		behind, busy := ex.keys[key]
+	if r.key != "" {
+		behind, busy := ex.keys[r.key]
 		if busy {
-			ex.keys[key] = append(behind, r)
+			ex.keys[r.key] = append(behind, r)
 			return
 		}
-		ex.keys[key] = nil
+		ex.keys[r.key] = nil
 	}
 	ex.placeLocked(r)
 }

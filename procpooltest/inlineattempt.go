@@ -28,13 +28,17 @@ type attempt struct {
 
 	sharing sync.Mutex
 	over    bool // it makes no operations on shared state any more
+
+	owned    sync.Mutex // guards what follows
+	actors   []*inlineActor
+	disowned bool
 }
 
 func (r *inlineCall) newAttempt() *attempt {
 	a := &attempt{r: r, number: r.failures + 1}
 	a.ctx, a.cancel = context.WithCancelCause(procpool.WithAttempt(r.ctx, a.number))
 	a.ctx = context.WithValue(a.ctx, procpool.HostKey(), a)
-	if r.call.Kind() != procpool.KindFunction {
+	if r.call.Kind().HasValues() {
 		a.port = newPort(a)
 	}
 	a.clock = startClock(r.call.Timeout(), a.overran)
@@ -78,6 +82,7 @@ func (a *attempt) ended(reply []byte, err error) {
 	ran, inTime := a.clock.stop()
 	a.cancel(errEnded)
 	a.stopSharing()
+	a.disown()
 	r.call.NoteRun(ran)
 	v := a.late
 	if inTime {
@@ -105,7 +110,11 @@ func (a *attempt) runTask() ([]byte, error) {
 		spoil(in)
 		return nil, crossed(err)
 	}
-	out, err := a.r.task.Run(a.ctx, a.r.call.Codec(), in, []byte(mark))
+	run := func() ([]byte, error) { return a.r.task.Run(a.ctx, a.r.call.Codec(), in, []byte(mark)) }
+	if act := a.r.actor; act != nil {
+		run = func() ([]byte, error) { return act.run(a, in) }
+	}
+	out, err := run()
 	spoil(in)
 	if err != nil {
 		return nil, crossed(err)

@@ -20,7 +20,9 @@ type inlineCall struct {
 	leave     func() bool // the parent's, nil without a parent
 	number    int
 	depth     int  // how many calls it is nested in
-	placeless bool // it takes none of the executor's places, and no key
+	placeless bool // it takes none of the executor's places, and no key that is not its actor's
+	key       string
+	actor     *inlineActor // that the call is of, nil for none
 	enqueued  time.Time
 	waited    time.Duration // for the first attempt
 	failures  int

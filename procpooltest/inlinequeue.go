@@ -45,14 +45,17 @@ func (ex *inline) over(r *inlineCall) {
 		r.leave()
 	}
 	r.cancel()
+	if r.actor != nil {
+		r.actor.leaves(r)
+	}
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
-	if key := r.call.Key(); key != "" && !r.placeless {
-		if behind := ex.keys[key]; len(behind) > 0 {
-			ex.keys[key] = behind[1:]
+	if r.key != "" {
+		if behind := ex.keys[r.key]; len(behind) > 0 {
+			ex.keys[r.key] = behind[1:]
 			ex.placeLocked(behind[0])
 		} else {
-			delete(ex.keys, key)
+			delete(ex.keys, r.key)
 		}
 	}
 	ex.leaveLocked(r)

@@ -52,7 +52,7 @@ func (s *Scheduler) admitLocked(ctx context.Context, c *procpool.Call) error {
 // refusalLocked returns the error with which the call is to be refused even if
 // there is room for it.
 func (s *Scheduler) refusalLocked(c *procpool.Call) error {
-	if s.closed {
+	if s.closed && s.over == nil && actorRefusal(c) == nil && (s.ended || !closesActor(c)) {
 		return procpool.ErrClosed
 	}
 	return s.unfitLocked(c)
@@ -63,6 +63,12 @@ func (s *Scheduler) refusalLocked(c *procpool.Call) error {
 func (s *Scheduler) unfitLocked(c *procpool.Call) error {
 	f := s.functionLocked(c.Task())
 	c.Slot.Group = f
+	if err := actorRefusal(c); err != nil {
+		return err
+	}
+	if s.over != nil {
+		return s.over
+	}
 	if s.served && !f.served {
 		return s.cfg.Unknown(c)
 	}

@@ -25,6 +25,7 @@ func (s *Scheduler) Drain() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refuseNewLocked()
+	s.leaves = true
 	s.draining.Store(true)
 	s.checkDrainedLocked()
 	return s.drained
@@ -39,7 +40,11 @@ func (s *Scheduler) checkDrainedLocked() {
 			return
 		}
 	}
-	if !s.isDrainedLocked() {
+	for _, quiet := range s.quiet {
+		close(quiet)
+	}
+	s.quiet = nil
+	if s.leaves && !s.isDrainedLocked() {
 		close(s.drained)
 	}
 }
@@ -69,19 +74,7 @@ func (s *Scheduler) Kill() (gone <-chan struct{}, what Ended) {
 	s.mu.Lock()
 	s.endLocked()
 	waiting := s.emptyQueueLocked()
-	for _, d := range s.delays.all {
-		if d.call.Slot.Mark != markDelayed {
-			continue
-		}
-		s.undelayLocked(d.call)
-		if d.call.Finished() {
-			s.counters.cancelled++
-			continue
-		}
-		s.counters.refused++
-		waiting = append(waiting, d.call)
-	}
-	s.delays.all = nil
+	waiting = append(waiting, s.emptyDelaysLocked()...)
 	for _, c := range waiting {
 		what.Queued += c.Items()
 	}
@@ -119,7 +112,7 @@ func (s *Scheduler) Stop() (gone <-chan struct{}) {
 // endLocked refuses calls from now on and sees to it that no timer starts
 // anything any more.
 func (s *Scheduler) endLocked() {
-	s.closed, s.ended = true, true
+	s.closed, s.ended, s.leaves = true, true, true
 	s.draining.Store(true)
 	s.fleet.end()
 	s.armSteerLocked(0)

@@ -203,7 +203,7 @@ func (s *Scheduler) Check() error {
 	if ahead > 0 && s.overrun == nil && !s.ended {
 		errs = append(errs, errors.New("nobody looks for overruns"))
 	}
-	if counts := s.fleet.counts(); s.began && !s.ended && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 && (!s.cfg.Once || s.queue.count > 0) {
+	if counts := s.fleet.counts(); s.began && !s.ended && s.over == nil && counts.owed > 0 && counts.starting == 0 && s.steerAt == 0 && (!s.cfg.Once || s.queue.count > 0) {
 		errs = append(errs, fmt.Errorf("%d workers are owed and nobody will launch them", counts.owed))
 	}
 	for done, w := range s.watches.byDone {

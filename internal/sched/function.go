@@ -63,7 +63,7 @@ func (f *function) predicted() time.Duration {
 // predict is predicted for a call. How long streams and sessions run is up to their
 // reader, so they are always taken for long ones.
 func (f *function) predict(c *procpool.Call) time.Duration {
-	if c.Kind() != procpool.KindFunction {
+	if c.Kind().HasValues() {
 		return patient
 	}
 	return f.predicted()

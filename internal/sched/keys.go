@@ -45,9 +45,10 @@ func (k *keys) touch(b *binding) {
 }
 
 // keyOf returns the key that ties the call to a lane. That of a nested call does not:
-// its caller waits for it, maybe with the same key.
+// its caller waits for it, maybe with the same key. The key of an actor does, which no
+// call has that the actor waits for.
 func keyOf(c *procpool.Call) string {
-	if nested(c) {
+	if nested(c) && c.Actor() == nil {
 		return ""
 	}
 	return c.Key()

@@ -183,7 +183,7 @@ func (l *lane) room(c *procpool.Call, f *function) int {
 		}
 		return 1
 	}
-	if !w.recorder || f.slow == 0 || f.slow >= patient || c.Kind() != procpool.KindFunction {
+	if !w.recorder || f.slow == 0 || f.slow >= patient || c.Kind().HasValues() {
 		if l.held > 0 {
 			return 0
 		}

@@ -52,7 +52,10 @@ func (s *Scheduler) StartFailed(number int, err error) {
 	s.counters.startFailures++
 	s.eventLocked(Event{Kind: WorkerStartFailed, Worker: number, Err: err})
 	s.fleet.failed(number, s.now(), err)
-	refused, refusal := s.refuseLocked()
+	refused, refusal := s.lossLocked(Loss{Start: err})
+	if refusal == nil {
+		refused, refusal = s.refuseLocked()
+	}
 	s.steerLocked()
 	s.dispatchLocked()
 	s.telling.Add(1)
@@ -104,6 +107,10 @@ func (s *Scheduler) emptyQueueLocked() (calls []*procpool.Call) {
 
 func finishAll(calls []*procpool.Call, err error) {
 	for _, c := range calls {
+		if own := actorRefusal(c); own != nil {
+			c.Finish(nil, own)
+			continue
+		}
 		c.Finish(nil, err)
 	}
 }
@@ -196,7 +203,10 @@ func (s *Scheduler) mournLocked(w *worker, death procpool.CrashError, worked boo
 		}
 	}
 	s.fleet.gone(w.number, s.now(), early, err)
-	if early {
+	if !w.leaving {
+		refused, refusal = s.lossLocked(Loss{Death: &death, Worked: worked})
+	}
+	if early && refusal == nil {
 		refused, refusal = s.refuseLocked()
 	}
 	s.steerLocked()

@@ -179,7 +179,7 @@ func (s *Scheduler) answerLocked(l *lane, c *procpool.Call, r *Reply) {
 		s.fleet.proved(w.number)
 	}
 	l.ran = r.Seq
-	if f, ok := c.Slot.Group.(*function); ok && c.Kind() == procpool.KindFunction {
+	if f, ok := c.Slot.Group.(*function); ok && !c.Kind().HasValues() {
 		f.observe(r.Run)
 	}
 	if r.Kind == Failed && (c.Slot.Mark == markAgain || c.Slot.Mark == markSent && c.MayRetry()) {

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 
@@ -106,9 +107,9 @@ func (s *Scheduler) decided(f *failure, wait time.Duration, again bool, final er
 		s.counters.cancelled++
 	case !again:
 		s.counters.failed++
-	case s.ended:
+	case s.ended, s.over != nil:
 		s.counters.refused++
-		final = procpool.ErrClosed
+		final = cmp.Or(actorRefusal(c), s.over, procpool.ErrClosed)
 	default:
 		c.NoteFailed(f.attempt)
 		c.Note(0, 0, int(c.Slot.Attempts)+1, 0)

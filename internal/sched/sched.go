@@ -43,6 +43,12 @@ type Config struct {
 	// is launched when the call waits, and none in its place when it has run. Workers,
 	// MinWorkers, Spares and MaxCalls do not matter then.
 	Once bool
+	// Lost is for a Scheduler with one worker that holds state. It is asked, when that
+	// is gone without having been asked to leave or could not be started, whether there
+	// is to be another. An error says that there is not: what waits is refused with it,
+	// or with what its actor says, and so is what comes. It is called with the lock held
+	// and must not call back. nil means that there always is.
+	Lost func(Loss) error
 	// Launch starts a worker in the background, which is then reported with
 	// Started or StartFailed. It must not block nor call back.
 	Launch func(number int)
@@ -122,9 +128,12 @@ type Scheduler struct {
 	steering  bool        // the fleet's orders are being carried out
 	elastic   bool        // workers come and go with the load
 	tickets   []ticket
-	began     bool // Start was called
-	closed    bool // takes no more calls
-	ended     bool // starts no more workers and feeds none
+	began     bool            // Start was called
+	closed    bool            // takes no more calls
+	ended     bool            // starts no more workers and feeds none
+	over      error           // there is no worker any more, and will be none
+	quiet     []chan struct{} // of those who wait for calls to have ended
+	leaves    bool            // drained is to be closed when that is so
 	drained   chan struct{}
 	gone      chan struct{} // closed when ended and no worker is left
 	stamp     int64         // of the call that came last
@@ -175,6 +184,9 @@ func New(cfg Config) *Scheduler {
 	}
 	if s.epoch.IsZero() {
 		s.epoch = time.Now()
+	}
+	if cfg.Lost != nil {
+		s.fleet.restarts.patience = patienceOnce
 	}
 	s.watches.byDone = make(map[<-chan struct{}]*watch)
 	return s

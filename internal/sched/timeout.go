@@ -109,7 +109,7 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 			return c, seq, true
 		}
 		left := c.Timeout() - ran
-		if waits || again && c.Kind() != procpool.KindFunction {
+		if waits || again && c.Kind().HasValues() {
 			left = max(left, waitTick)
 		}
 		s.watchTimeLocked(l, now+int64(left))
@@ -151,7 +151,7 @@ const waitTick = 5 * time.Millisecond
 
 // mayWait reports whether the call may have spent time that does not count.
 func (l *lane) mayWait(c *procpool.Call, seq uint64) bool {
-	return c.Kind() != procpool.KindFunction || l.loan != nil && l.loan.seq == seq
+	return c.Kind().HasValues() || l.loan != nil && l.loan.seq == seq
 }
 
 // waited returns how long the call has waited for nested calls, by the host's books.

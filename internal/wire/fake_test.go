@@ -88,6 +88,8 @@ func (f fakeWorker) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv
 		h.Tasks = append(h.Tasks, h.GetTasks()[0])
 	case "nonsense-page":
 		h.RecorderOpen = true
+	case "methods-twice", "methods-nameless", "actors-unknown", "actors":
+		fakeActor(h, f.behaviour)
 	}
 	return h, nil
 }

@@ -264,7 +264,10 @@ func (h *testHost) Enqueue(_ context.Context, first *procpool.Call, n int) {
 		next := c.Slot.Next
 		h.seq++
 		c.Slot.Next, c.Slot.Seq = nil, h.seq
-		if c.Kind() != procpool.KindFunction {
+		if c.Kind() == procpool.KindActor && c.Step() == procpool.StepOpen {
+			c.Actor().Begin(nil, false)
+		}
+		if c.Kind().HasValues() {
 			c.Hold(h.on(h.lane))
 		}
 		h.seq += uint64(c.Seal() - 1)

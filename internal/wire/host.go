@@ -171,6 +171,8 @@ type Worker struct {
 	recorder  *recorder
 	hello     Hello
 	functions map[string]uint32
+	methods   map[methodKey]uint32
+	hasActors bool
 	conn      *pollConn // nil where the connection is not a Unix socket
 
 	work    grpc.ClientStream
@@ -309,7 +311,7 @@ func (w *Worker) Send(lane int, calls []*procpool.Call) {
 		last := calls[n-1]
 		w.sent[lane].Store(last.Slot.Seq + uint64(last.Items()) - 1)
 		for _, c := range calls[:n] {
-			if c.Kind() != procpool.KindFunction {
+			if kind := c.Kind(); kind.HasValues() || kind != procpool.KindFunction && !w.runs(kind) {
 				w.attach(uint32(lane), c)
 			}
 		}

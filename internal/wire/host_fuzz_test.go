@@ -34,7 +34,9 @@ func FuzzHello(f *testing.F) {
 	for _, h := range []*workerv1.HelloResponse{
 		{
 			Sdk: "x", SdkVersion: "1", Language: "go", Revision: 1, Lanes: 2, Capabilities: []string{"pack"}, Pid: 7, RecorderOpen: true,
-			Tasks: []*workerv1.TaskDescription{{Name: "a", Codecs: []string{"cbor"}}, {Name: "b", Methods: []string{"m"}, Kind: workerv1.TaskKind_TASK_KIND_SESSION, Receives: "int"}},
+			Tasks: []*workerv1.TaskDescription{{Name: "a", Codecs: []string{"cbor"}}, {Name: "b", Methods: []string{"m"}, Kind: workerv1.TaskKind_TASK_KIND_SESSION, Receives: "int"}, {
+				Name: "c", Methods: []string{"m", "n"}, Kind: workerv1.TaskKind_TASK_KIND_ACTOR, MethodTypes: []*workerv1.MethodDescription{{Input: "int", Codecs: []string{"json"}}},
+			}},
 		},
 		{Revision: 1, Lanes: math.MaxUint32, Tasks: []*workerv1.TaskDescription{{Name: "a"}, {Name: "a"}}},
 		{},

@@ -32,7 +32,7 @@ func (l *onLane) Enqueue(_ context.Context, c *procpool.Call, n int) {
 		l.testHost.mu.Lock()
 		l.seq++
 		c.Slot.Next, c.Slot.Seq, c.Slot.Attempts = nil, l.seq, l.attempt
-		if c.Kind() != procpool.KindFunction {
+		if c.Kind().HasValues() {
 			c.Hold(l)
 		}
 		l.seq += uint64(c.Seal() - 1)

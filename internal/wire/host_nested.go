@@ -217,7 +217,7 @@ func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
 	if r.silent {
 		return
 	}
-	reply := hostReply{id: r.id, worker: info.Worker, pid: info.PID, wait: info.Wait, took: info.Run}
+	reply := hostReply{id: r.id, actor: r.made(), worker: info.Worker, pid: info.PID, wait: info.Wait, took: info.Run}
 	if err != nil {
 		f := hostFailureOf(r.task, err)
 		reply.failure, data = &f, nil
@@ -229,6 +229,14 @@ func (r *relayedCall) reply(info procpool.CallInfo, data []byte, err error) {
 		field = protowire.AppendVarint(field, uint64(len(data)))
 	}
 	r.worker.box.reply(sideElementOf(field, data))
+}
+
+// made returns the number of the actor that the call has made, 0 if it was to make none.
+func (r *relayedCall) made() uint64 {
+	if r.call == nil || r.call.Actor() == nil || r.call.Step() != procpool.StepOpen {
+		return 0
+	}
+	return r.call.Actor().Number()
 }
 
 // pass gives the call credit that the task which made it has given.

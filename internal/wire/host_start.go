@@ -239,7 +239,7 @@ func widen(conn *net.UnixConn) { _ = conn.SetWriteBuffer(socketBuffer) }
 // greet says Hello and opens the streams.
 func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient) (*Worker, error) {
 	capabilities, level := l.o.capabilities()
-	capabilities = append(capabilities, capabilityPack, capabilityStream, capabilitySession)
+	capabilities = append(capabilities, capabilityPack, capabilityStream, capabilitySession, capabilityActor)
 	if l.recorder != nil {
 		capabilities = append(capabilities, capabilityRecorder, capabilityFence, capabilityJournal)
 	}
@@ -257,8 +257,12 @@ func (l *launch) greet(ctx context.Context, service workerv1.WorkerServiceClient
 	if w.hello, w.functions, err = readHello(response, l.o.Lanes); err != nil {
 		return nil, err
 	}
+	if w.methods, err = methodsOf(w.hello.Tasks); err != nil {
+		return nil, err
+	}
 	w.box = newPostBox(w.sendPosted, w.Kill)
 	w.request.function, w.request.firstCodec, w.request.runs = w.functionOf, w.firstCodec, w.runs
+	w.request.method, w.hasActors = w.methodOf, slices.Contains(w.hello.Capabilities, capabilityActor)
 	w.hello.Recorder = w.hello.Recorder && w.recorder != nil
 	w.sent, w.answered = make([]atomic.Uint64, w.hello.Lanes), make([]uint64, w.hello.Lanes)
 	var streamCtx context.Context
@@ -298,7 +302,7 @@ func readHello(r *workerv1.HelloResponse, lanes int) (Hello, map[string]uint32, 
 		functions[t.GetName()] = uint32(i)
 		h.Tasks = append(h.Tasks, procpool.TaskInfo{
 			Name: t.GetName(), Kind: kindFromWire(t.GetKind()), In: t.GetInput(), Out: t.GetOutput(), Receives: t.GetReceives(),
-			Codecs: slices.Clone(t.GetCodecs()), Doc: t.GetDoc(),
+			Codecs: slices.Clone(t.GetCodecs()), Doc: t.GetDoc(), Methods: methodsFromWire(t),
 		})
 	}
 	return h, functions, nil

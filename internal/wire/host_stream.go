@@ -8,8 +8,8 @@ import (
 	"github.com/procpool/procpool"
 )
 
-// hostStreams are the calls of streams and sessions that a worker has and that were
-// not answered, with where their values go. It is safe for concurrent use.
+// hostStreams are the calls that a worker has and that were not answered and are more
+// than calls of functions: of streams and sessions, with where their values go. It is safe for concurrent use.
 type hostStreams struct {
 	mu   sync.Mutex
 	open map[streamKey]*hostStream
@@ -24,21 +24,25 @@ type hostStream struct {
 	refused error
 }
 
-// attach makes a call's conduit lead to the worker, before the call is sent.
+// attach makes a call's conduit lead to the worker, before the call is sent, and takes
+// note of one that the worker is going to refuse.
 func (w *Worker) attach(lane uint32, c *procpool.Call) {
 	s := new(hostStream)
 	if !w.runs(c.Kind()) {
 		s.refused = fmt.Errorf("%w %q that is a %v: the worker was built with %s, which has no %vs; bring it up to date",
 			procpool.ErrUnknownTask, c.Task(), c.Kind(), w.hello.SDK, c.Kind())
 	}
-	s.far = w.box.far(streamKey{seq: c.Slot.Seq, lane: lane}, func(values, bytes int64) { s.feed.Credit(values, bytes) })
-	s.feed = c.Conduit().Attach(s.far, w.o.MaxPayload)
+	key := streamKey{seq: c.Slot.Seq, lane: lane}
+	if c.Kind().HasValues() {
+		s.far = w.box.far(key, func(values, bytes int64) { s.feed.Credit(values, bytes) })
+		s.feed = c.Conduit().Attach(s.far, w.o.MaxPayload)
+	}
 	w.streams.mu.Lock()
 	defer w.streams.mu.Unlock()
 	if w.streams.open == nil {
 		w.streams.open = make(map[streamKey]*hostStream)
 	}
-	w.streams.open[s.far.key] = s
+	w.streams.open[key] = s
 }
 
 // runs reports whether the worker can run tasks of that kind.
@@ -48,15 +52,20 @@ func (w *Worker) runs(k procpool.Kind) bool {
 		return slices.Contains(w.hello.Capabilities, capabilityStream)
 	case procpool.KindSession:
 		return slices.Contains(w.hello.Capabilities, capabilitySession)
+	case procpool.KindActor:
+		return w.hasActors
 	}
 	return true
 }
 
-// stream returns an open call, nil when there is none.
+// stream returns an open call that has values, nil when there is none.
 func (w *Worker) stream(key streamKey) *hostStream {
 	w.streams.mu.Lock()
 	defer w.streams.mu.Unlock()
-	return w.streams.open[key]
+	if s := w.streams.open[key]; s != nil && s.far != nil {
+		return s
+	}
+	return nil
 }
 
 // closeStream ends the values of a call that was answered.
@@ -69,7 +78,9 @@ func (w *Worker) closeStream(r *Reply) {
 	if s == nil {
 		return
 	}
-	s.far.stop()
+	if s.far != nil {
+		s.far.stop()
+	}
 	if s.refused != nil && r.Kind != Declined {
 		r.Kind, r.Data, r.Err = Failed, nil, s.refused
 	}

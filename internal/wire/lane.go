@@ -51,7 +51,7 @@ type lane struct {
 
 	now      int64         // a moment ago, in monotonicNow's clock
 	hot      bool          // whether the last call was short
-	habits   []habit       // per function
+	habits   []habit       // per function, then per method of an actor
 	contexts []callContext // not used yet
 }
 
@@ -69,7 +69,7 @@ func (h *habit) learn(ran time.Duration, size int) {
 
 func newLane(s *server, index uint32) *lane {
 	log := s.recorder.lane(int(index))
-	l := &lane{server: s, index: index, queue: newLaneQueue(), log: log, replies: newOutbox(s, log), habits: make([]habit, len(s.tasks))}
+	l := &lane{server: s, index: index, queue: newLaneQueue(), log: log, replies: newOutbox(s, log), habits: make([]habit, len(s.tasks)+s.actors.methods)}
 	l.waits.lane = l
 	return l
 }
@@ -96,7 +96,7 @@ func (l *lane) unwound(value any) {
 	}
 	l.running = false
 	t := l.current()
-	name := l.server.tasks[t.function].Name()
+	name := l.server.nameOf(t)
 	l.finish(t, procpool.NewPanicError(name, value, debug.Stack()))
 	go l.serve()
 }
@@ -164,7 +164,7 @@ func (l *lane) step() {
 	var h habit
 	known := int(t.function) < len(l.server.tasks)
 	if known {
-		h = l.habits[t.function]
+		h = l.habits[l.server.habitOf(t)]
 	}
 	l.settle(h.cost > 0 && h.cost < shareBelow)
 
@@ -215,7 +215,11 @@ func (l *lane) execute(t *task, seq uint64) {
 		call.cancel() // it came between the start and now
 	}
 	l.began = l.now
-	if t.stream != 0 || l.server.infos[t.function].Kind != procpool.KindFunction {
+	switch kind := l.server.infos[t.function].Kind; {
+	case t.actor != 0 || kind == procpool.KindActor:
+		l.finish(t, l.runActor(ctx, t, codec))
+		return
+	case t.stream != 0 || kind != procpool.KindFunction:
 		l.finish(t, l.runStream(ctx, call, t, codec))
 		return
 	}
@@ -274,8 +278,8 @@ func (l *lane) finish(t *task, err error) {
 	size := len(l.buf) - l.mark.result
 	name := ""
 	if int(t.function) < len(l.server.tasks) {
-		name = l.server.infos[t.function].Name
-		l.habits[t.function].learn(ran, size)
+		name = l.server.nameOf(t)
+		l.habits[l.server.habitOf(t)].learn(ran, size)
 	}
 	if limit := l.server.maxPayload; err == nil && limit > 0 && int64(size) > limit {
 		err = tooLarge(name, size, limit)

@@ -29,8 +29,10 @@ const (
 	tagTaskMetadata     = 9<<3 | wireBytes
 	tagTaskCredit       = 10<<3 | wireVarint
 	tagTaskStreams      = 11<<3 | wireVarint
+	tagTaskMethod       = 12<<3 | wireVarint
 	tagTaskAttempt      = 13<<3 | wireVarint
 	tagTaskCreditBytes  = 14<<3 | wireVarint
+	tagTaskActor        = 15<<3 | wireVarint
 	tagEntryKey         = 1<<3 | wireBytes
 	tagEntryValue       = 2<<3 | wireBytes
 	tagResponseOutcomes = 1<<3 | wireBytes

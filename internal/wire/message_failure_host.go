@@ -32,6 +32,8 @@ var sentinelKinds = []struct {
 	is   error
 }{
 	{workerv1.FailureKind_FAILURE_KIND_NESTING_LIMIT, procpool.ErrNestingLimit},
+	{workerv1.FailureKind_FAILURE_KIND_REENTRANT, procpool.ErrReentrant},
+	{workerv1.FailureKind_FAILURE_KIND_ACTOR_ENDED, procpool.ErrActorEnded},
 	{workerv1.FailureKind_FAILURE_KIND_CLOSED, procpool.ErrClosed},
 	{workerv1.FailureKind_FAILURE_KIND_QUEUE_FULL, procpool.ErrQueueFull},
 	{workerv1.FailureKind_FAILURE_KIND_UNKNOWN_TASK, procpool.ErrUnknownTask},
@@ -51,7 +53,10 @@ func hostFailureOf(name string, err error) failure {
 		timeout  *procpool.TimeoutError
 		start    *procpool.StartError
 	)
+	_, ofTask := err.(*procpool.TaskError) //nolint:errorlint // what it matches then is the task's to choose
 	switch {
+	case !ofTask && errors.Is(err, procpool.ErrActorEnded):
+		return endedFailure(name, err)
 	case errors.As(err, &taskErr), errors.As(err, &panicErr), errors.As(err, &codecErr):
 		return failureOf(name, err) // whatever else the error matches comes from the task
 	case errors.As(err, &crash):
@@ -70,6 +75,22 @@ func hostFailureOf(name string, err error) failure {
 		}
 	}
 	return failureOf(name, err)
+}
+
+// endedFailure is the failure of a call of an actor that has ended.
+func endedFailure(name string, err error) failure {
+	f := failure{kind: workerv1.FailureKind_FAILURE_KIND_ACTOR_ENDED, task: name, message: err.Error(), lang: language, host: new(hostFailure)}
+	if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
+		f.host.crash, f.task = crash, crash.Task
+		return f
+	}
+	for _, s := range sentinelKinds {
+		if s.kind != f.kind && errors.Is(err, s.is) {
+			f.cause = &failure{kind: s.kind, message: s.is.Error()}
+			break
+		}
+	}
+	return f
 }
 
 // startFailure is the failure of a start.
@@ -102,6 +123,18 @@ func (f *failure) hostErr() error {
 		}
 		e.Task = f.task
 		return &e
+	case workerv1.FailureKind_FAILURE_KIND_ACTOR_ENDED:
+		e := &endedError{remoteError: remoteError{text: f.message, is: procpool.ErrActorEnded}}
+		switch {
+		case f.host.crash != nil:
+			f.host.crash.Task = f.task
+			e.why = f.host.crash
+		case f.cause != nil && sentinelOf(f.cause.kind) != nil:
+			e.why = sentinelOf(f.cause.kind)
+		default:
+			return &e.remoteError
+		}
+		return e
 	case workerv1.FailureKind_FAILURE_KIND_TIMEOUT:
 		return &procpool.TimeoutError{Task: f.task, Limit: f.host.limit, Attempt: f.host.attempt}
 	case workerv1.FailureKind_FAILURE_KIND_START:
@@ -122,6 +155,15 @@ func (f *failure) hostErr() error {
 	}
 	return nil
 }
+
+// endedError says that an actor has ended, and why.
+type endedError struct {
+	remoteError
+
+	why error
+}
+
+func (e *endedError) Unwrap() []error { return []error{e.is, e.why} }
 
 // sentinelOf returns what an error of the kind matches, nil for nothing.
 func sentinelOf(kind workerv1.FailureKind) error {

@@ -65,6 +65,8 @@ func FuzzTaskBatch(f *testing.F) {
 		{Seq: 4, Codec: "other", Metadata: map[string]string{"a": "b"}, Attempt: 1 << 31},
 		{Seq: 5, Attempt: 2},
 		{Seq: 6, ResultCredit: 1024, ResultCreditBytes: 1 << 20, StreamsArgument: true},
+		{Seq: 8, Actor: 1<<53 - 1, Method: methodClose},
+		{Seq: 9, Actor: 1, Method: 2, Metadata: map[string]string{"a": "b"}},
 		{Seq: 7, ResultCredit: 1, Payload: &workerv1.Task_Inline{Inline: []byte("abc")}},
 	}, Values: manyValues(), Credits: manyCredits(), HostReplies: []*workerv1.HostReply{{Id: 1, Result: &workerv1.HostReply_Inline{Inline: payload(ownMemory)}}, {Id: 2}}})
 	if err != nil {

@@ -32,6 +32,9 @@ const (
 	tagHostCallCredit      = 17<<3 | wireVarint
 	tagHostCallCreditBytes = 18<<3 | wireVarint
 	tagHostCallNoReply     = 19<<3 | wireVarint
+	tagHostCallActor       = 20<<3 | wireVarint
+	tagHostCallMethod      = 21<<3 | wireBytes
+	tagHostCallRestarts    = 22<<3 | wireVarint
 
 	tagHostCancelID = 1<<3 | wireVarint
 
@@ -43,16 +46,17 @@ const (
 	tagHostReplyPID     = 6<<3 | wireVarint
 	tagHostReplyWait    = 7<<3 | wireVarint
 	tagHostReplyRun     = 8<<3 | wireVarint
+	tagHostReplyActor   = 9<<3 | wireVarint
 )
 
 var errNoCallID = errors.New("the message holds a call of a task without a number")
 
 // hostReplyOverhead is what a HostReply with a result takes beside that, at most.
-const hostReplyOverhead = 8 * 12
+const hostReplyOverhead = 9 * 12
 
 // hostCallOverhead bounds what a HostCall takes beside its texts, metadata and
 // argument.
-const hostCallOverhead = 19 * 12
+const hostCallOverhead = 23 * 12
 
 // appendHostCall appends the fields of the HostCall that call parent makes of c, which
 // carries in its Slot how often it has run and whether it is suspect. Its argument
@@ -61,7 +65,7 @@ func appendHostCall(dst []byte, id uint64, parent callKey, c *procpool.Call, now
 	dst = appendNumber(dst, tagHostCallID, id)
 	dst = appendNumber(dst, tagHostCallParentSeq, parent.seq)
 	dst = appendNumber(dst, tagHostCallParentLane, uint64(parent.lane))
-	dst = appendName(dst, tagHostCallName, c.Task())
+	dst = appendName(dst, tagHostCallName, taskOf(c))
 	dst = appendName(dst, tagHostCallCodec, c.Codec())
 	if deadline, ok := c.Deadline(); ok {
 		dst = appendNumber(dst, tagHostCallTimeout, uint64(max(1, deadline.Sub(now))))
@@ -82,6 +86,12 @@ func appendHostCall(dst []byte, id uint64, parent callKey, c *procpool.Call, now
 	dst = appendNumber(dst, tagHostCallRunLimit, uint64(c.Timeout()))
 	dst = appendNumber(dst, tagHostCallAttempts, uint64(c.Slot.Attempts))
 	dst = appendFlag(dst, tagHostCallSuspect, c.Slot.Suspect)
+	if a := c.Actor(); a != nil {
+		dst = appendNumber(dst, tagHostCallActor, a.Number())
+		dst = appendName(dst, tagHostCallMethod, c.Method())
+		dst = appendNumber(dst, tagHostCallRestarts, uint64(a.Restarts()))
+		return appendFlag(dst, tagHostCallShared, a.Shared())
+	}
 	dst = appendFlag(dst, tagHostCallShared, c.Kind() == procpool.KindSession && !c.Dedicated())
 	return appendFlag(dst, tagHostCallNoReply, c.Unanswered())
 }
@@ -119,7 +129,10 @@ const (
 
 // parse decodes the fields of a HostCall; the argument aliases data.
 func (h *hostCall) parse(data []byte) error {
-	var payload []byte
+	var (
+		payload []byte
+		actor   uint64
+	)
 	segment := false
 	r := &h.relay
 	for len(data) > 0 {
@@ -168,6 +181,12 @@ func (h *hostCall) parse(data []byte) error {
 			r.Suspect = f.number != 0
 		case tagHostCallShared:
 			r.Shared = f.number != 0
+		case tagHostCallActor:
+			actor = f.number
+		case tagHostCallMethod:
+			r.Method = f.name()
+		case tagHostCallRestarts:
+			r.Restarts = f.count()
 		case tagHostCallCredit:
 			r.Window = int64(min(f.number, maxRelayWindow))
 		case tagHostCallCreditBytes:
@@ -184,6 +203,9 @@ func (h *hostCall) parse(data []byte) error {
 	}
 	r.Payload = payload
 	h.silent = h.silent && r.Kind == procpool.KindShared
+	if r.Kind == procpool.KindActor {
+		r.Actor = procpool.NewInstance(r.Task, actor)
+	}
 	return nil
 }
 
@@ -210,6 +232,7 @@ type hostReply struct {
 	worker     int
 	pid        int
 	wait, took time.Duration
+	actor      uint64 // that it has made
 }
 
 // append appends the fields of a HostReply to dst, but for the result, which comes
@@ -220,6 +243,7 @@ func (r *hostReply) append(dst []byte) []byte {
 	dst = appendNumber(dst, tagHostReplyPID, uint64(r.pid))
 	dst = appendNumber(dst, tagHostReplyWait, uint64(max(r.wait, 0)))
 	dst = appendNumber(dst, tagHostReplyRun, uint64(max(r.took, 0)))
+	dst = appendNumber(dst, tagHostReplyActor, r.actor)
 	if r.failure != nil {
 		dst = append(dst, tagHostReplyFailure, 0)
 		at := len(dst) - 1
@@ -259,6 +283,8 @@ func (r *hostReply) parse(data []byte) error {
 			r.wait = f.span()
 		case tagHostReplyRun:
 			r.took = f.span()
+		case tagHostReplyActor:
+			r.actor = f.number
 		}
 	}
 	if r.id == 0 {

@@ -38,7 +38,7 @@ func toTheTask(t *testing.T, err error) error {
 
 var nestedSentinels = []error{
 	procpool.ErrTooLarge, procpool.ErrUnknownTask, procpool.ErrClosed, procpool.ErrQueueFull, procpool.ErrCrashed, procpool.ErrNestingLimit,
-	procpool.ErrPoison, procpool.ErrNotDone, context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF,
+	procpool.ErrPoison, procpool.ErrNotDone, procpool.ErrActorEnded, procpool.ErrReentrant, context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF,
 }
 
 func ofType[E error](err error) bool {
@@ -73,6 +73,11 @@ func TestHostFailuresCrossTheWire(t *testing.T) {
 		"closed":         procpool.ErrClosed,
 		"queue full":     fmt.Errorf("%w: 5 calls wait in it", procpool.ErrQueueFull),
 		"nesting":        procpool.NestingError("scale", "it is nested 51 deep"),
+		"reentrant":      procpool.ReentrantError(call),
+		"actor closed":   procpool.ActorEndedError("scale", nil),
+		"actor crashed":  procpool.ActorEndedError("scale", crash),
+		"actor's pool":   procpool.ActorEndedError("scale", procpool.ErrClosed),
+		"task's choice":  &procpool.TaskError{Task: "scale", Type: "T", Message: procpool.ErrActorEnded.Error()},
 		"unknown":        procpool.UnknownTaskError(call, []string{"scala"}, ""),
 		"too large":      fmt.Errorf("5 bytes are too many: %w", procpool.ErrTooLarge),
 		"start":          &procpool.StartError{Reason: "it ended", ExitCode: 3, Output: "no licence"},
@@ -205,7 +210,7 @@ func FuzzHostCall(f *testing.F) {
 		r := &got.relay
 		if got.id != want.GetId() || got.parent != (callKey{want.GetParentLane(), want.GetParentSeq()}) || r.Task != want.GetName() ||
 			r.Codec != want.GetCodec() || !bytes.Equal(r.Payload, want.GetInline()) || !maps.Equal(r.Metadata, want.GetMetadata()) ||
-			r.Key != want.GetKey() || r.Priority != int(want.GetPriority()) || r.Suspect != want.GetSuspect() || r.Shared != want.GetShared() {
+			r.Key != want.GetKey() || r.Actor != nil && (r.Actor.Number() != want.GetActor() || r.Method != want.GetMethod()) || r.Priority != int(want.GetPriority()) || r.Suspect != want.GetSuspect() || r.Shared != want.GetShared() {
 			t.Errorf("read %+v, protobuf says %v", got, &want)
 		}
 		if got.timeout < 0 || got.timeout > maxSpan || r.Timeout < 0 || r.Timeout > maxSpan || r.Attempt < 0 || r.Attempt > maxRelayAttempts ||
@@ -216,7 +221,7 @@ func FuzzHostCall(f *testing.F) {
 		r.Deadline = time.Now().Add(got.timeout)
 		r.Done = func(*procpool.Call, []byte, error) {}
 		c := r.NewCall()
-		if d, _ := c.Deadline(); d.Before(time.Unix(0, 0)) || (c.Conduit() != nil) != (c.Kind() != procpool.KindFunction) {
+		if d, _ := c.Deadline(); d.Before(time.Unix(0, 0)) || (c.Conduit() != nil) != c.Kind().HasValues() || (c.Actor() != nil) != (c.Kind() == procpool.KindActor) {
 			t.Errorf("the call has until %v", d)
 		}
 	})
@@ -231,6 +236,8 @@ func FuzzHostReply(f *testing.F) {
 	for _, r := range []*workerv1.HostReply{
 		{Id: 1, Result: &workerv1.HostReply_Inline{Inline: []byte("abc")}, Worker: 2, Pid: 3, WaitNanos: 4, RunNanos: 5},
 		{Id: 1, Result: &workerv1.HostReply_Failure{Failure: &workerv1.Failure{Kind: 7, Task: "t", Crash: crash}}},
+		{Id: 1, Actor: 1 << 50},
+		{Id: 1, Result: &workerv1.HostReply_Failure{Failure: &workerv1.Failure{Kind: 20, Task: "t", Message: "m", Cause: &workerv1.Failure{Kind: 11}}}},
 		{Id: 1, Result: &workerv1.HostReply_Failure{Failure: &workerv1.Failure{Kind: 8, Task: "t", LimitNanos: 4, Attempt: 5}}},
 		{Id: 1, Result: &workerv1.HostReply_Failure{Failure: &workerv1.Failure{Kind: 13, Cause: &workerv1.Failure{Kind: 10, Cause: &workerv1.Failure{}}}}},
 		{Id: 1, Worker: math.MaxUint64, Pid: -1, WaitNanos: math.MaxUint64, Result: &workerv1.HostReply_Failure{Failure: &workerv1.Failure{
@@ -254,7 +261,7 @@ func FuzzHostReply(f *testing.F) {
 			t.Errorf("read %+v", got)
 		}
 		var want workerv1.HostReply
-		if proto.Unmarshal(data, &want) == nil && (got.id != want.GetId() || !bytes.Equal(got.data, want.GetInline()) ||
+		if proto.Unmarshal(data, &want) == nil && (got.id != want.GetId() || got.actor != want.GetActor() || !bytes.Equal(got.data, want.GetInline()) ||
 			(got.failure != nil) != (want.GetFailure() != nil)) {
 			t.Errorf("read %+v, protobuf says %v", got, &want)
 		}

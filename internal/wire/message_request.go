@@ -22,8 +22,11 @@ type workRequest struct {
 	// firstCodec returns the first codec of the task with that index, which
 	// need not be named. nil means that each call names its codec.
 	firstCodec func(function uint32) string
-	// runs reports whether the worker can run streams or sessions; for a call that
-	// it can't run it is given the number of no task. nil means that it can.
+	// method returns what a call of an actor that is the task with that index does,
+	// as Task.method has it.
+	method func(function uint32, c *procpool.Call) uint32
+	// runs reports whether the worker can run streams, sessions or actors; for a call
+	// that it can't run it is given the number of no task. nil means that it can.
 	runs func(procpool.Kind) bool
 	lane uint32
 	// now is the moment at which deadlines turn into time left.
@@ -35,7 +38,7 @@ const noFunction = math.MaxUint32
 
 // taskOverhead bounds what a task takes beside its payload, sizes, codec and
 // metadata: the tags and varints of at most 11 bytes each.
-const taskOverhead = 9 * 11
+const taskOverhead = 11 * 11
 
 // sizeHint returns an upper bound for what marshal copies.
 func (r *workRequest) sizeHint() int {
@@ -45,7 +48,7 @@ func (r *workRequest) sizeHint() int {
 		if n := len(c.Payload()); n < ownMemory {
 			total += n
 		}
-		if c.Kind() != procpool.KindFunction {
+		if c.Kind().HasValues() {
 			total += 3 * 11
 		}
 		for k, v := range c.Metadata() {
@@ -65,7 +68,7 @@ func (r *workRequest) marshal(pool *bufferPool) mem.BufferSlice {
 	)
 	for i, c := range r.calls {
 		// Nearly always a batch is of one task: look it up once.
-		if task := c.Task(); i == 0 || task != name {
+		if task := taskOf(c); i == 0 || task != name {
 			name, function, first = task, r.function(task), ""
 			if r.firstCodec != nil {
 				first = r.firstCodec(function)
@@ -76,10 +79,18 @@ func (r *workRequest) marshal(pool *bufferPool) mem.BufferSlice {
 	return out.buffers()
 }
 
+// taskOf returns the name of the task that a worker serves for the call.
+func taskOf(c *procpool.Call) string {
+	if a := c.Actor(); a != nil {
+		return a.Actor()
+	}
+	return c.Task()
+}
+
 func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint32, firstCodec string) {
 	payload := c.Payload()
-	isStream := c.Kind() != procpool.KindFunction
-	if isStream && r.runs != nil && !r.runs(c.Kind()) {
+	kind := c.Kind()
+	if kind != procpool.KindFunction && r.runs != nil && !r.runs(kind) {
 		function, firstCodec = noFunction, ""
 	}
 	dst := append(out.data, tagRequestTasks, 0)
@@ -117,8 +128,11 @@ func (r *workRequest) appendTask(out *outgoing, c *procpool.Call, function uint3
 	for k, v := range c.Metadata() {
 		dst = appendEntry(dst, tagTaskMetadata, k, v)
 	}
-	if isStream {
+	switch {
+	case kind.HasValues():
 		dst = appendStream(dst, c.Conduit())
+	case c.Actor() != nil:
+		dst = r.appendActor(dst, function, c)
 	}
 	// The payload comes last, so that a large one can be a buffer of its own.
 	switch {
@@ -146,6 +160,16 @@ func appendStream(dst []byte, d *procpool.Conduit) []byte {
 	}
 	dst = append(dst, tagTaskCreditBytes)
 	return protowire.AppendVarint(dst, uint64(bytes))
+}
+
+// appendActor appends which actor the call is of, and what it does there.
+func (r *workRequest) appendActor(dst []byte, function uint32, c *procpool.Call) []byte {
+	if method := r.method(function, c); method != methodOpen {
+		dst = append(dst, tagTaskMethod)
+		dst = protowire.AppendVarint(dst, uint64(method))
+	}
+	dst = append(dst, tagTaskActor)
+	return protowire.AppendVarint(dst, c.Actor().Number())
 }
 
 // outgoing is a message under construction: bytes in one pooled buffer, with

@@ -190,7 +190,7 @@ func compareTasks(t *testing.T, got []task, want []*workerv1.Task) {
 	for i, w := range want {
 		g := got[i]
 		if g.seq != w.GetSeq() || g.lane != w.GetLane() || g.function != w.GetFunction() || g.codec != w.GetCodec() ||
-			g.attempt != w.GetAttempt() || uint64(g.timeout) != min(w.GetTimeoutNanos(), 1<<63-1) {
+			g.attempt != w.GetAttempt() || g.actor != w.GetActor() || g.method != w.GetMethod() || uint64(g.timeout) != min(w.GetTimeoutNanos(), 1<<63-1) {
 			t.Errorf("task %d decoded as %+v, want %v", i, g, w)
 		}
 		if !bytes.Equal(g.payload, w.GetInline()) {

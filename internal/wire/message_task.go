@@ -19,6 +19,9 @@ type task struct {
 	timeout time.Duration
 	// attempt is above 1 when the call is run again.
 	attempt uint32
+	// method says what a call of the actor with that number does; 0 for no actor.
+	method uint32
+	actor  uint64
 	// stream is 0 for a call of a function, else where in taskBatch.streams it is
 	// told with what the call's values begin, plus 1.
 	stream   uint32
@@ -233,6 +236,10 @@ func (b *taskBatch) parsePlain(t *task, data []byte) bool {
 			t.timeout = time.Duration(v) // of at most 63 bits here
 		case tagTaskAttempt:
 			t.attempt = uint32(v)
+		case tagTaskMethod:
+			t.method = uint32(v)
+		case tagTaskActor:
+			t.actor = v
 		case tagTaskInline, tagTaskCodec:
 			if v > uint64(len(data)-i) {
 				return false
@@ -295,6 +302,12 @@ func (b *taskBatch) parseTask(t *task, data []byte) error {
 		case tagTaskAttempt:
 			v, n = consumeVarint(data)
 			t.attempt = uint32(v)
+		case tagTaskMethod:
+			v, n = consumeVarint(data)
+			t.method = uint32(v)
+		case tagTaskActor:
+			v, n = consumeVarint(data)
+			t.actor = v
 		case tagTaskCodec:
 			field, n = consumeBytes(data)
 			if n >= 0 {

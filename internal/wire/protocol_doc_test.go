@@ -119,7 +119,9 @@ func helloExamples(t *testing.T, examples map[string][]byte) {
 
 	square := procpool.Define("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
 	count := procpool.DefineStream("count", func(context.Context, int, func(int) error) error { return nil })
-	s, err := newServer([]procpool.Task{square, count}, page.path(), nil)
+	counter := procpool.DefineActor("counter", func(_ context.Context, n int) (int, error) { return n, nil })
+	procpool.DefineMethod(counter, "add", func(_ int, _ context.Context, n int) (int, error) { return n, nil })
+	s, err := newServer([]procpool.Task{square, count, counter}, page.path(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +155,27 @@ func exampleCall(kind procpool.Kind, seq uint64) *procpool.Call {
 	return c
 }
 
+// exampleActorCall is a call of an actor.
+func exampleActorCall(step string, seq uint64) *procpool.Call {
+	actor := procpool.NewInstance("counter", 1<<39+1593)
+	if step == "close" {
+		c := actor.NewClose(0)
+		c.Slot.Seq = seq
+		return c
+	}
+	r := procpool.Relay{Task: "counter", Codec: "cbor", Kind: procpool.KindActor, Payload: []byte{7}, Actor: procpool.NewInstance("counter", 0)}
+	if step == "method" {
+		r.Method, r.Actor = "add", actor
+	}
+	r.Done = func(*procpool.Call, []byte, error) {}
+	c := r.NewCall()
+	if step == "open" {
+		r.Actor.Found(actor.Number())
+	}
+	c.Slot.Seq = seq
+	return c
+}
+
 type noSink struct{}
 
 func (noSink) Values([][]byte)     {}
@@ -162,7 +185,10 @@ func callExamples(t *testing.T, examples map[string][]byte) {
 	t.Helper()
 	now := time.Now()
 	request := workRequest{
-		function:   func(name string) uint32 { return map[string]uint32{"square": 0, "count": 1}[name] },
+		function: func(name string) uint32 { return map[string]uint32{"square": 0, "count": 1, "counter": 2}[name] },
+		method: func(_ uint32, c *procpool.Call) uint32 {
+			return map[procpool.ActorStep]uint32{procpool.StepMethod: 1, procpool.StepClose: methodClose}[c.Step()]
+		},
 		firstCodec: func(uint32) string { return "cbor" },
 		now:        now,
 	}
@@ -174,6 +200,9 @@ func callExamples(t *testing.T, examples map[string][]byte) {
 	}
 	examples["task"] = encode(exampleCall(procpool.KindFunction, 1))
 	examples["task-stream"] = encode(exampleCall(procpool.KindStream, 2))
+	for seq, step := range []string{"open", "method", "close"} {
+		examples["task-"+step] = encode(exampleActorCall(step, uint64(seq)+4))
+	}
 
 	dst, mark := beginOutcome(nil, 1, 0)
 	examples["outcome"] = endOutcome(append(dst, 0x18, 49), mark, 1500)
@@ -212,6 +241,10 @@ func nestedExamples(examples map[string][]byte) {
 	result := []byte{0x18, 49}
 	head = reply.append([]byte{tagRequestReplies, 0})
 	examples["host-reply"], _ = sideElementOf(append(head, tagHostReplyInline, byte(len(result))), result)
+	head = appendHostCall([]byte{tagResponseCalls, 0}, 2, callKey{seq: 2}, exampleActorCall("method", 0), time.Now())
+	examples["host-call-actor"], _ = sideElementOf(append(head, tagHostCallInline, byte(len(payload))), payload)
+	reply = hostReply{id: 3, worker: 4, pid: 4713, wait: 900, took: 1500, actor: 1<<39 + 1593}
+	examples["host-reply-actor"], _ = sideElementOf(reply.append([]byte{tagRequestReplies, 0}), nil)
 	examples["host-cancel"], _ = sideElementOf(appendNumber([]byte{tagResponseCancels, 0}, tagHostCancelID, 1), nil)
 }
 
@@ -358,7 +391,7 @@ func TestProtocolNamesTheWholeContract(t *testing.T) {
 	}
 	for _, capability := range []string{
 		capabilityRecorder, capabilityFence, capabilityJournal, capabilityPack, capabilityHostCall, capabilityProgress,
-		capabilityLog, capabilityStream, capabilitySession, capabilityShared,
+		capabilityLog, capabilityStream, capabilitySession, capabilityActor, capabilityShared,
 	} {
 		if !strings.Contains(text, "| `"+capability+"` |") {
 			t.Errorf("%s has no row for the capability %s", protocolFile, capability)

@@ -43,6 +43,7 @@ const (
 	capabilityStream   = "stream"
 	capabilitySession  = "session"
 	capabilityShared   = "shared_state"
+	capabilityActor    = "actor"
 )
 
 // ErrNoHost is returned by ServeWorker in a process that no host started.
@@ -141,7 +142,8 @@ type server struct {
 	tasks  []procpool.Task
 	infos  []procpool.TaskInfo
 	codecs []string // the first codec of each task
-	page   string   // the recorder's path, empty for none
+	actors actors
+	page   string // the recorder's path, empty for none
 	pool   *bufferPool
 	poller *Poller
 
@@ -176,9 +178,10 @@ func newServer(tasks []procpool.Task, page string, poller *Poller) (*server, err
 			return nil, fmt.Errorf("two tasks have the name %q; a worker serves each name once", info.Name)
 		}
 		seen[info.Name] = true
-		if _, ok := t.(procpool.StreamTask); !ok && info.Kind != procpool.KindFunction {
-			return nil, fmt.Errorf("task %q says that it is a %v and is no procpool.StreamTask", info.Name, info.Kind)
+		if err := checkKind(t, info); err != nil {
+			return nil, err
 		}
+		s.actors.serve(info)
 		codec := ""
 		if len(info.Codecs) > 0 {
 			codec = info.Codecs[0]
@@ -263,6 +266,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	}
 	capabilities := []string{
 		capabilityPack, capabilityStream, capabilitySession, capabilityHostCall, capabilityProgress, capabilityLog,
+		capabilityActor,
 	}
 	s.offers = offersOf(r)
 	if r.GetRecorder() && s.page != "" {
@@ -285,9 +289,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 		Capabilities: capabilities, Lanes: lanes, Pid: int64(os.Getpid()), RecorderOpen: s.kept,
 	}
 	for _, info := range s.infos {
-		response.Tasks = append(response.Tasks, &workerv1.TaskDescription{
-			Name: info.Name, Input: info.In, Output: info.Out, Codecs: info.Codecs, Kind: kindOnWire(info.Kind), Receives: info.Receives, Doc: info.Doc,
-		})
+		response.Tasks = append(response.Tasks, describe(info))
 	}
 	return response, nil
 }

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"fmt"
-
 	"github.com/procpool/procpool"
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 )
@@ -16,6 +14,8 @@ func kindOnWire(k procpool.Kind) workerv1.TaskKind {
 		return workerv1.TaskKind_TASK_KIND_SESSION
 	case procpool.KindShared:
 		return workerv1.TaskKind_TASK_KIND_SHARED
+	case procpool.KindActor:
+		return workerv1.TaskKind_TASK_KIND_ACTOR
 	}
 	return workerv1.TaskKind_TASK_KIND_FUNCTION
 }
@@ -30,6 +30,8 @@ func kindFromWire(k workerv1.TaskKind) procpool.Kind {
 		return procpool.KindSession
 	case workerv1.TaskKind_TASK_KIND_SHARED:
 		return procpool.KindShared
+	case workerv1.TaskKind_TASK_KIND_ACTOR:
+		return procpool.KindActor
 	}
 	return procpool.KindFunction
 }
@@ -49,8 +51,7 @@ func (s *server) streamOf(t *task, batch *taskBatch) (procpool.StreamTask, taskS
 	info := &s.infos[t.function]
 	task, ok := s.tasks[t.function].(procpool.StreamTask)
 	if !ok || called != info.Kind || len(t.sizes) > 0 {
-		return nil, begin, fmt.Errorf("%w %q that is a %v: it is a %v in this worker, so both sides do not mean the same task",
-			procpool.ErrUnknownTask, info.Name, called, info.Kind)
+		return nil, begin, procpool.KindError(info.Name, called, info.Kind)
 	}
 	return task, begin, nil
 }

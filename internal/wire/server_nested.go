@@ -68,6 +68,8 @@ func (h *callHost) refusal(ctx context.Context, c *procpool.Call) error {
 		return fmt.Errorf("procpool: task %q was not called: the host of this worker takes no calls from its tasks: %w", c.Task(), errors.ErrUnsupported)
 	case c.Kind() == procpool.KindShared && !h.server.offers.shared:
 		return fmt.Errorf("procpool: %s was not done: the host of this worker keeps no shared state: %w", c.Task(), errors.ErrUnsupported)
+	case c.Actor() != nil && !h.server.offers.actor:
+		return fmt.Errorf("procpool: task %q was not called: the host of this worker knows no actors: %w", c.Task(), errors.ErrUnsupported)
 	case ctx.Err() != nil:
 		return procpool.CancelError(ctx, c)
 	}
@@ -254,6 +256,9 @@ func (n *nestedCall) replied(r *hostReply) {
 	c.Note(r.worker, r.pid, attempts, r.wait)
 	c.NoteRun(r.took)
 	if r.failure == nil {
+		if a := c.Actor(); a != nil && c.Step() == procpool.StepOpen {
+			a.Found(r.actor)
+		}
 		n.finish(r.data, nil)
 		return
 	}

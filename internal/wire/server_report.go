@@ -157,13 +157,15 @@ func valueText(v slog.Value) string {
 // offers are the parts of the contract that a worker's host has and that calls may
 // use.
 type offers struct {
-	hostCall, shared, progress bool
-	log                        workerv1.LogLevel // the least that it wants, unspecified for none
+	hostCall, shared, progress, actor bool
+	log                               workerv1.LogLevel // the least that it wants, unspecified for none
 }
 
 func offersOf(r *workerv1.HelloRequest) offers {
 	has := func(name string) bool { return slices.Contains(r.GetCapabilities(), name) }
-	o := offers{hostCall: has(capabilityHostCall), shared: has(capabilityShared), progress: has(capabilityProgress)}
+	o := offers{
+		hostCall: has(capabilityHostCall), shared: has(capabilityShared), progress: has(capabilityProgress), actor: has(capabilityActor),
+	}
 	if has(capabilityLog) {
 		o.log = min(max(r.GetLogLevel(), 0), workerv1.LogLevel_LOG_LEVEL_ERROR)
 	}

@@ -47,7 +47,7 @@ const (
 	TaskKind_TASK_KIND_FUNCTION TaskKind = 1
 	// One argument, and a stream of values as the result.
 	TaskKind_TASK_KIND_STREAM TaskKind = 2
-	// Makes an actor, whose methods are called on the lane that it lives on.
+	// An actor: state that is made once and then worked with by its methods.
 	TaskKind_TASK_KIND_ACTOR TaskKind = 3
 	// One argument, then a stream of values each way.
 	TaskKind_TASK_KIND_SESSION TaskKind = 4
@@ -137,6 +137,10 @@ const (
 	FailureKind_FAILURE_KIND_START FailureKind = 13
 	// The call is nested too deeply, or one of too many.
 	FailureKind_FAILURE_KIND_NESTING_LIMIT FailureKind = 14
+	// The actor has ended; of a crash if Failure.crash is set.
+	FailureKind_FAILURE_KIND_ACTOR_ENDED FailureKind = 20
+	// The actor waits for the call that calls it.
+	FailureKind_FAILURE_KIND_REENTRANT FailureKind = 21
 )
 
 // Enum value maps for FailureKind.
@@ -157,6 +161,8 @@ var (
 		12: "FAILURE_KIND_QUEUE_FULL",
 		13: "FAILURE_KIND_START",
 		14: "FAILURE_KIND_NESTING_LIMIT",
+		20: "FAILURE_KIND_ACTOR_ENDED",
+		21: "FAILURE_KIND_REENTRANT",
 	}
 	FailureKind_value = map[string]int32{
 		"FAILURE_KIND_UNSPECIFIED":   0,
@@ -174,6 +180,8 @@ var (
 		"FAILURE_KIND_QUEUE_FULL":    12,
 		"FAILURE_KIND_START":         13,
 		"FAILURE_KIND_NESTING_LIMIT": 14,
+		"FAILURE_KIND_ACTOR_ENDED":   20,
+		"FAILURE_KIND_REENTRANT":     21,
 	}
 )
 
@@ -497,12 +505,14 @@ type TaskDescription struct {
 	Doc string `protobuf:"bytes,5,opt,name=doc,proto3" json:"doc,omitempty"`
 	// How the task is called.
 	Kind TaskKind `protobuf:"varint,6,opt,name=kind,proto3,enum=procpool.worker.v1.TaskKind" json:"kind,omitempty"`
-	// For an actor, the names of its methods. Task.method is an index into this
-	// list.
+	// For an actor, the names of its methods, each once. Task.method counts from 1
+	// in this list.
 	Methods []string `protobuf:"bytes,7,rep,name=methods,proto3" json:"methods,omitempty"`
 	// For a session, the type of the values that it receives; output is the type of
 	// those that it sends.
-	Receives      string `protobuf:"bytes,8,opt,name=receives,proto3" json:"receives,omitempty"`
+	Receives string `protobuf:"bytes,8,opt,name=receives,proto3" json:"receives,omitempty"`
+	// For an actor, the types of its methods in the order of methods. May be left out.
+	MethodTypes   []*MethodDescription `protobuf:"bytes,9,rep,name=method_types,json=methodTypes,proto3" json:"method_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -593,20 +603,96 @@ func (x *TaskDescription) GetReceives() string {
 	return ""
 }
 
+func (x *TaskDescription) GetMethodTypes() []*MethodDescription {
+	if x != nil {
+		return x.MethodTypes
+	}
+	return nil
+}
+
+// MethodDescription describes a method of an actor.
+type MethodDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The argument's type, as the worker's language writes it.
+	Input string `protobuf:"bytes,1,opt,name=input,proto3" json:"input,omitempty"`
+	// The result's type, as the worker's language writes it.
+	Output string `protobuf:"bytes,2,opt,name=output,proto3" json:"output,omitempty"`
+	// The names of the codecs that it accepts, the preferred one first.
+	Codecs []string `protobuf:"bytes,3,rep,name=codecs,proto3" json:"codecs,omitempty"`
+	// What it does, in words.
+	Doc           string `protobuf:"bytes,4,opt,name=doc,proto3" json:"doc,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MethodDescription) Reset() {
+	*x = MethodDescription{}
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MethodDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MethodDescription) ProtoMessage() {}
+
+func (x *MethodDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MethodDescription.ProtoReflect.Descriptor instead.
+func (*MethodDescription) Descriptor() ([]byte, []int) {
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MethodDescription) GetInput() string {
+	if x != nil {
+		return x.Input
+	}
+	return ""
+}
+
+func (x *MethodDescription) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+func (x *MethodDescription) GetCodecs() []string {
+	if x != nil {
+		return x.Codecs
+	}
+	return nil
+}
+
+func (x *MethodDescription) GetDoc() string {
+	if x != nil {
+		return x.Doc
+	}
+	return ""
+}
+
 // WorkRequest is a batch from the host.
 type WorkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Calls, in the order in which they start. They come first by number because
 	// nearly every message is nothing but calls.
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// Lanes to open for a session or an actor, before the calls are queued.
-	LaneOpens []*LaneOpen `protobuf:"bytes,2,rep,name=lane_opens,json=laneOpens,proto3" json:"lane_opens,omitempty"`
 	// Values for calls whose argument is a stream.
 	Values []*StreamValue `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
 	// Permission to send more values of result streams.
 	Credits []*Credit `protobuf:"bytes,4,rep,name=credits,proto3" json:"credits,omitempty"`
-	// Lanes to close when their calls are done.
-	LaneCloses []*LaneClose `protobuf:"bytes,5,rep,name=lane_closes,json=laneCloses,proto3" json:"lane_closes,omitempty"`
 	// Answers to HostCalls.
 	HostReplies   []*HostReply `protobuf:"bytes,6,rep,name=host_replies,json=hostReplies,proto3" json:"host_replies,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -615,7 +701,7 @@ type WorkRequest struct {
 
 func (x *WorkRequest) Reset() {
 	*x = WorkRequest{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[3]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +713,7 @@ func (x *WorkRequest) String() string {
 func (*WorkRequest) ProtoMessage() {}
 
 func (x *WorkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[3]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,19 +726,12 @@ func (x *WorkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkRequest.ProtoReflect.Descriptor instead.
 func (*WorkRequest) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WorkRequest) GetTasks() []*Task {
 	if x != nil {
 		return x.Tasks
-	}
-	return nil
-}
-
-func (x *WorkRequest) GetLaneOpens() []*LaneOpen {
-	if x != nil {
-		return x.LaneOpens
 	}
 	return nil
 }
@@ -667,13 +746,6 @@ func (x *WorkRequest) GetValues() []*StreamValue {
 func (x *WorkRequest) GetCredits() []*Credit {
 	if x != nil {
 		return x.Credits
-	}
-	return nil
-}
-
-func (x *WorkRequest) GetLaneCloses() []*LaneClose {
-	if x != nil {
-		return x.LaneCloses
 	}
 	return nil
 }
@@ -718,21 +790,24 @@ type Task struct {
 	// Whether the argument is a stream. It follows as StreamValue, and the worker
 	// grants the credit.
 	StreamsArgument bool `protobuf:"varint,11,opt,name=streams_argument,json=streamsArgument,proto3" json:"streams_argument,omitempty"`
-	// For a call of an actor: the method, as an index into
-	// TaskDescription.methods.
+	// For a call of an actor: 0 makes it, n runs the n-th of TaskDescription.methods,
+	// 4294967295 ends it.
 	Method uint32 `protobuf:"varint,12,opt,name=method,proto3" json:"method,omitempty"`
 	// Which run of the call this is: 0 and 1 are the first, more that it is run
 	// again. For a pack, which run of its items.
 	Attempt uint32 `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// How many bytes these values may have together. See Credit.
 	ResultCreditBytes uint64 `protobuf:"varint,14,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// For a call of an actor: the actor's number, above 0, below 2^53. A worker may
+	// have several.
+	Actor         uint64 `protobuf:"varint,15,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[4]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +819,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[4]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +832,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Task) GetSeq() uint64 {
@@ -869,6 +944,13 @@ func (x *Task) GetResultCreditBytes() uint64 {
 	return 0
 }
 
+func (x *Task) GetActor() uint64 {
+	if x != nil {
+		return x.Actor
+	}
+	return 0
+}
+
 type isTask_Payload interface {
 	isTask_Payload()
 }
@@ -905,7 +987,7 @@ type SegmentRef struct {
 
 func (x *SegmentRef) Reset() {
 	*x = SegmentRef{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[5]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +999,7 @@ func (x *SegmentRef) String() string {
 func (*SegmentRef) ProtoMessage() {}
 
 func (x *SegmentRef) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[5]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1012,7 @@ func (x *SegmentRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentRef.ProtoReflect.Descriptor instead.
 func (*SegmentRef) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SegmentRef) GetPath() string {
@@ -961,250 +1043,6 @@ func (x *SegmentRef) GetSize() uint64 {
 	return 0
 }
 
-// LaneOpen opens a lane with state of its own. Its number is one that is not in
-// use.
-type LaneOpen struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The lane's number.
-	Lane uint32 `protobuf:"varint,1,opt,name=lane,proto3" json:"lane,omitempty"`
-	// What lives on the lane.
-	//
-	// Types that are valid to be assigned to Resident:
-	//
-	//	*LaneOpen_Session
-	//	*LaneOpen_Actor
-	Resident      isLaneOpen_Resident `protobuf_oneof:"resident"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LaneOpen) Reset() {
-	*x = LaneOpen{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LaneOpen) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LaneOpen) ProtoMessage() {}
-
-func (x *LaneOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LaneOpen.ProtoReflect.Descriptor instead.
-func (*LaneOpen) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *LaneOpen) GetLane() uint32 {
-	if x != nil {
-		return x.Lane
-	}
-	return 0
-}
-
-func (x *LaneOpen) GetResident() isLaneOpen_Resident {
-	if x != nil {
-		return x.Resident
-	}
-	return nil
-}
-
-func (x *LaneOpen) GetSession() *Session {
-	if x != nil {
-		if x, ok := x.Resident.(*LaneOpen_Session); ok {
-			return x.Session
-		}
-	}
-	return nil
-}
-
-func (x *LaneOpen) GetActor() *Actor {
-	if x != nil {
-		if x, ok := x.Resident.(*LaneOpen_Actor); ok {
-			return x.Actor
-		}
-	}
-	return nil
-}
-
-type isLaneOpen_Resident interface {
-	isLaneOpen_Resident()
-}
-
-type LaneOpen_Session struct {
-	// A session: calls that share state.
-	Session *Session `protobuf:"bytes,2,opt,name=session,proto3,oneof"`
-}
-
-type LaneOpen_Actor struct {
-	// An actor: an object whose methods are called.
-	Actor *Actor `protobuf:"bytes,3,opt,name=actor,proto3,oneof"`
-}
-
-func (*LaneOpen_Session) isLaneOpen_Resident() {}
-
-func (*LaneOpen_Actor) isLaneOpen_Resident() {}
-
-// Session is state that the calls of one lane share.
-type Session struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's name for the session.
-	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Session) Reset() {
-	*x = Session{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Session) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Session) ProtoMessage() {}
-
-func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Session.ProtoReflect.Descriptor instead.
-func (*Session) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *Session) GetKey() string {
-	if x != nil {
-		return x.Key
-	}
-	return ""
-}
-
-// Actor is an object that lives on a lane.
-type Actor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's name for the actor.
-	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The call of the task that makes it.
-	Constructor   *Task `protobuf:"bytes,2,opt,name=constructor,proto3" json:"constructor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Actor) Reset() {
-	*x = Actor{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Actor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Actor) ProtoMessage() {}
-
-func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Actor.ProtoReflect.Descriptor instead.
-func (*Actor) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *Actor) GetKey() string {
-	if x != nil {
-		return x.Key
-	}
-	return ""
-}
-
-func (x *Actor) GetConstructor() *Task {
-	if x != nil {
-		return x.Constructor
-	}
-	return nil
-}
-
-// LaneClose closes a lane that LaneOpen opened.
-type LaneClose struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The lane's number.
-	Lane          uint32 `protobuf:"varint,1,opt,name=lane,proto3" json:"lane,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LaneClose) Reset() {
-	*x = LaneClose{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LaneClose) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LaneClose) ProtoMessage() {}
-
-func (x *LaneClose) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LaneClose.ProtoReflect.Descriptor instead.
-func (*LaneClose) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *LaneClose) GetLane() uint32 {
-	if x != nil {
-		return x.Lane
-	}
-	return 0
-}
-
 // StreamValue is one value of a call's argument stream or result stream. It uses
 // up credit.
 type StreamValue struct {
@@ -1231,7 +1069,7 @@ type StreamValue struct {
 
 func (x *StreamValue) Reset() {
 	*x = StreamValue{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1081,7 @@ func (x *StreamValue) String() string {
 func (*StreamValue) ProtoMessage() {}
 
 func (x *StreamValue) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1094,7 @@ func (x *StreamValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamValue.ProtoReflect.Descriptor instead.
 func (*StreamValue) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StreamValue) GetSeq() uint64 {
@@ -1355,7 +1193,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1205,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1218,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Credit) GetSeq() uint64 {
@@ -1445,7 +1283,7 @@ type WorkResponse struct {
 
 func (x *WorkResponse) Reset() {
 	*x = WorkResponse{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1295,7 @@ func (x *WorkResponse) String() string {
 func (*WorkResponse) ProtoMessage() {}
 
 func (x *WorkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1308,7 @@ func (x *WorkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkResponse.ProtoReflect.Descriptor instead.
 func (*WorkResponse) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WorkResponse) GetOutcomes() []*Outcome {
@@ -1554,7 +1392,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1404,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1417,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Outcome) GetSeq() uint64 {
@@ -1688,7 +1526,7 @@ type Declined struct {
 
 func (x *Declined) Reset() {
 	*x = Declined{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1538,7 @@ func (x *Declined) String() string {
 func (*Declined) ProtoMessage() {}
 
 func (x *Declined) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1551,7 @@ func (x *Declined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Declined.ProtoReflect.Descriptor instead.
 func (*Declined) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 // Failure describes a failure as data: the host shows it and compares its names,
@@ -1754,7 +1592,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1604,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1617,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Failure) GetKind() FailureKind {
@@ -1919,7 +1757,7 @@ type Crash struct {
 
 func (x *Crash) Reset() {
 	*x = Crash{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +1769,7 @@ func (x *Crash) String() string {
 func (*Crash) ProtoMessage() {}
 
 func (x *Crash) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +1782,7 @@ func (x *Crash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Crash.ProtoReflect.Descriptor instead.
 func (*Crash) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Crash) GetWorker() uint64 {
@@ -2069,7 +1907,7 @@ type ControlRequest struct {
 
 func (x *ControlRequest) Reset() {
 	*x = ControlRequest{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +1919,7 @@ func (x *ControlRequest) String() string {
 func (*ControlRequest) ProtoMessage() {}
 
 func (x *ControlRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +1932,7 @@ func (x *ControlRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRequest.ProtoReflect.Descriptor instead.
 func (*ControlRequest) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ControlRequest) GetEvent() isControlRequest_Event {
@@ -2171,7 +2009,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2021,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2034,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Cancel) GetLane() uint32 {
@@ -2224,7 +2062,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2074,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2087,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ping) GetId() uint64 {
@@ -2269,7 +2107,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2119,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2132,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 // HostReply answers a HostCall. There is exactly one for each without no_reply, also
@@ -2318,14 +2156,16 @@ type HostReply struct {
 	// How long the call waited for a worker.
 	WaitNanos uint64 `protobuf:"varint,7,opt,name=wait_nanos,json=waitNanos,proto3" json:"wait_nanos,omitempty"`
 	// How long it ran.
-	RunNanos      uint64 `protobuf:"varint,8,opt,name=run_nanos,json=runNanos,proto3" json:"run_nanos,omitempty"`
+	RunNanos uint64 `protobuf:"varint,8,opt,name=run_nanos,json=runNanos,proto3" json:"run_nanos,omitempty"`
+	// The number of the actor that the call has made, 0 for none.
+	Actor         uint64 `protobuf:"varint,9,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2177,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2190,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -2422,6 +2262,13 @@ func (x *HostReply) GetRunNanos() uint64 {
 	return 0
 }
 
+func (x *HostReply) GetActor() uint64 {
+	if x != nil {
+		return x.Actor
+	}
+	return 0
+}
+
 type isHostReply_Result interface {
 	isHostReply_Result()
 }
@@ -2462,7 +2309,7 @@ type ControlResponse struct {
 
 func (x *ControlResponse) Reset() {
 	*x = ControlResponse{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2321,7 @@ func (x *ControlResponse) String() string {
 func (*ControlResponse) ProtoMessage() {}
 
 func (x *ControlResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2334,7 @@ func (x *ControlResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlResponse.ProtoReflect.Descriptor instead.
 func (*ControlResponse) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ControlResponse) GetEvent() isControlResponse_Event {
@@ -2531,7 +2378,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2390,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2403,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Pong) GetId() uint64 {
@@ -2594,7 +2441,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +2453,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +2466,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Log) GetLevel() LogLevel {
@@ -2683,7 +2530,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2542,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2555,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Progress) GetSeq() uint64 {
@@ -2784,21 +2631,27 @@ type HostCall struct {
 	Attempts uint32 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// Whether it must run in a worker alone, since it may have killed the last one.
 	Suspect bool `protobuf:"varint,15,opt,name=suspect,proto3" json:"suspect,omitempty"`
-	// For a session: whether it may share a worker.
+	// For a session, and to make an actor: whether it may share a process.
 	Shared bool `protobuf:"varint,16,opt,name=shared,proto3" json:"shared,omitempty"`
 	// As Task.result_credit, for a stream and a session.
 	ResultCredit uint64 `protobuf:"varint,17,opt,name=result_credit,json=resultCredit,proto3" json:"result_credit,omitempty"`
 	// As Task.result_credit_bytes.
 	ResultCreditBytes uint64 `protobuf:"varint,18,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
 	// For TASK_KIND_SHARED: there is no HostReply, since nobody waits for it.
-	NoReply       bool `protobuf:"varint,19,opt,name=no_reply,json=noReply,proto3" json:"no_reply,omitempty"`
+	NoReply bool `protobuf:"varint,19,opt,name=no_reply,json=noReply,proto3" json:"no_reply,omitempty"`
+	// For an actor, which name is the name of then: its number, 0 to make one.
+	Actor uint64 `protobuf:"varint,20,opt,name=actor,proto3" json:"actor,omitempty"`
+	// For an actor: the name of the method; empty to make or to end it.
+	Method string `protobuf:"bytes,21,opt,name=method,proto3" json:"method,omitempty"`
+	// To make an actor: how often it may be made anew when its process dies.
+	Restarts      uint32 `protobuf:"varint,22,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostCall) Reset() {
 	*x = HostCall{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2810,7 +2663,7 @@ func (x *HostCall) String() string {
 func (*HostCall) ProtoMessage() {}
 
 func (x *HostCall) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2823,7 +2676,7 @@ func (x *HostCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCall.ProtoReflect.Descriptor instead.
 func (*HostCall) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HostCall) GetId() uint64 {
@@ -2970,6 +2823,27 @@ func (x *HostCall) GetNoReply() bool {
 	return false
 }
 
+func (x *HostCall) GetActor() uint64 {
+	if x != nil {
+		return x.Actor
+	}
+	return 0
+}
+
+func (x *HostCall) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *HostCall) GetRestarts() uint32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
 type isHostCall_Payload interface {
 	isHostCall_Payload()
 }
@@ -2999,7 +2873,7 @@ type HostCancel struct {
 
 func (x *HostCancel) Reset() {
 	*x = HostCancel{}
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +2885,7 @@ func (x *HostCancel) String() string {
 func (*HostCancel) ProtoMessage() {}
 
 func (x *HostCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_procpool_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_procpool_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +2898,7 @@ func (x *HostCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCancel.ProtoReflect.Descriptor instead.
 func (*HostCancel) Descriptor() ([]byte, []int) {
-	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_procpool_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HostCancel) GetId() uint64 {
@@ -3056,7 +2930,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x05lanes\x18\x06 \x01(\rR\x05lanes\x129\n" +
 	"\x05tasks\x18\a \x03(\v2#.procpool.worker.v1.TaskDescriptionR\x05tasks\x12\x10\n" +
 	"\x03pid\x18\b \x01(\x03R\x03pid\x12#\n" +
-	"\rrecorder_open\x18\t \x01(\bR\frecorderOpen\"\xe5\x01\n" +
+	"\rrecorder_open\x18\t \x01(\bR\frecorderOpen\"\xaf\x02\n" +
 	"\x0fTaskDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\tR\x05input\x12\x16\n" +
@@ -3065,16 +2939,19 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x03doc\x18\x05 \x01(\tR\x03doc\x120\n" +
 	"\x04kind\x18\x06 \x01(\x0e2\x1c.procpool.worker.v1.TaskKindR\x04kind\x12\x18\n" +
 	"\amethods\x18\a \x03(\tR\amethods\x12\x1a\n" +
-	"\breceives\x18\b \x01(\tR\breceives\"\xeb\x02\n" +
+	"\breceives\x18\b \x01(\tR\breceives\x12H\n" +
+	"\fmethod_types\x18\t \x03(\v2%.procpool.worker.v1.MethodDescriptionR\vmethodTypes\"k\n" +
+	"\x11MethodDescription\x12\x14\n" +
+	"\x05input\x18\x01 \x01(\tR\x05input\x12\x16\n" +
+	"\x06output\x18\x02 \x01(\tR\x06output\x12\x16\n" +
+	"\x06codecs\x18\x03 \x03(\tR\x06codecs\x12\x10\n" +
+	"\x03doc\x18\x04 \x01(\tR\x03doc\"\x93\x02\n" +
 	"\vWorkRequest\x12.\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x18.procpool.worker.v1.TaskR\x05tasks\x12;\n" +
-	"\n" +
-	"lane_opens\x18\x02 \x03(\v2\x1c.procpool.worker.v1.LaneOpenR\tlaneOpens\x127\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x18.procpool.worker.v1.TaskR\x05tasks\x127\n" +
 	"\x06values\x18\x03 \x03(\v2\x1f.procpool.worker.v1.StreamValueR\x06values\x124\n" +
-	"\acredits\x18\x04 \x03(\v2\x1a.procpool.worker.v1.CreditR\acredits\x12>\n" +
-	"\vlane_closes\x18\x05 \x03(\v2\x1d.procpool.worker.v1.LaneCloseR\n" +
-	"laneCloses\x12@\n" +
-	"\fhost_replies\x18\x06 \x03(\v2\x1d.procpool.worker.v1.HostReplyR\vhostReplies\"\xb6\x04\n" +
+	"\acredits\x18\x04 \x03(\v2\x1a.procpool.worker.v1.CreditR\acredits\x12@\n" +
+	"\fhost_replies\x18\x06 \x03(\v2\x1d.procpool.worker.v1.HostReplyR\vhostRepliesJ\x04\b\x02\x10\x03J\x04\b\x05\x10\x06R\n" +
+	"lane_opensR\vlane_closes\"\xcc\x04\n" +
 	"\x04Task\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x1a\n" +
@@ -3091,7 +2968,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x10streams_argument\x18\v \x01(\bR\x0fstreamsArgument\x12\x16\n" +
 	"\x06method\x18\f \x01(\rR\x06method\x12\x18\n" +
 	"\aattempt\x18\r \x01(\rR\aattempt\x12.\n" +
-	"\x13result_credit_bytes\x18\x0e \x01(\x04R\x11resultCreditBytes\x1a;\n" +
+	"\x13result_credit_bytes\x18\x0e \x01(\x04R\x11resultCreditBytes\x12\x14\n" +
+	"\x05actor\x18\x0f \x01(\x04R\x05actor\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
@@ -3101,20 +2979,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x12\n" +
-	"\x04size\x18\x04 \x01(\x04R\x04size\"\x96\x01\n" +
-	"\bLaneOpen\x12\x12\n" +
-	"\x04lane\x18\x01 \x01(\rR\x04lane\x127\n" +
-	"\asession\x18\x02 \x01(\v2\x1b.procpool.worker.v1.SessionH\x00R\asession\x121\n" +
-	"\x05actor\x18\x03 \x01(\v2\x19.procpool.worker.v1.ActorH\x00R\x05actorB\n" +
-	"\n" +
-	"\bresident\"\x1b\n" +
-	"\aSession\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\"U\n" +
-	"\x05Actor\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12:\n" +
-	"\vconstructor\x18\x02 \x01(\v2\x18.procpool.worker.v1.TaskR\vconstructor\"\x1f\n" +
-	"\tLaneClose\x12\x12\n" +
-	"\x04lane\x18\x01 \x01(\rR\x04lane\"\xc3\x01\n" +
+	"\x04size\x18\x04 \x01(\x04R\x04size\"\xc3\x01\n" +
 	"\vStreamValue\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x18\n" +
@@ -3196,7 +3061,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\x16\n" +
 	"\x04Ping\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\a\n" +
-	"\x05Drain\"\x9a\x02\n" +
+	"\x05Drain\"\xb0\x02\n" +
 	"\tHostReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\x06inline\x18\x02 \x01(\fH\x00R\x06inline\x12:\n" +
@@ -3206,7 +3071,8 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x03pid\x18\x06 \x01(\x03R\x03pid\x12\x1d\n" +
 	"\n" +
 	"wait_nanos\x18\a \x01(\x04R\twaitNanos\x12\x1b\n" +
-	"\trun_nanos\x18\b \x01(\x04R\brunNanosB\b\n" +
+	"\trun_nanos\x18\b \x01(\x04R\brunNanos\x12\x14\n" +
+	"\x05actor\x18\t \x01(\x04R\x05actorB\b\n" +
 	"\x06result\"v\n" +
 	"\x0fControlResponse\x12.\n" +
 	"\x04pong\x18\x01 \x01(\v2\x18.procpool.worker.v1.PongH\x00R\x04pongB\a\n" +
@@ -3229,7 +3095,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\x01R\x04done\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x01R\x05total\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xd5\x05\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x9f\x06\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -3252,7 +3118,10 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x06shared\x18\x10 \x01(\bR\x06shared\x12#\n" +
 	"\rresult_credit\x18\x11 \x01(\x04R\fresultCredit\x12.\n" +
 	"\x13result_credit_bytes\x18\x12 \x01(\x04R\x11resultCreditBytes\x12\x19\n" +
-	"\bno_reply\x18\x13 \x01(\bR\anoReply\x1a;\n" +
+	"\bno_reply\x18\x13 \x01(\bR\anoReply\x12\x14\n" +
+	"\x05actor\x18\x14 \x01(\x04R\x05actor\x12\x16\n" +
+	"\x06method\x18\x15 \x01(\tR\x06method\x12\x1a\n" +
+	"\brestarts\x18\x16 \x01(\rR\brestarts\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
@@ -3266,7 +3135,7 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x10TASK_KIND_STREAM\x10\x02\x12\x13\n" +
 	"\x0fTASK_KIND_ACTOR\x10\x03\x12\x15\n" +
 	"\x11TASK_KIND_SESSION\x10\x04\x12\x14\n" +
-	"\x10TASK_KIND_SHARED\x10\x05*\x9b\x03\n" +
+	"\x10TASK_KIND_SHARED\x10\x05*\xd5\x03\n" +
 	"\vFailureKind\x12\x1c\n" +
 	"\x18FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FAILURE_KIND_TASK\x10\x01\x12\x16\n" +
@@ -3283,7 +3152,9 @@ const file_procpool_worker_v1_worker_proto_rawDesc = "" +
 	"\x13FAILURE_KIND_CLOSED\x10\v\x12\x1b\n" +
 	"\x17FAILURE_KIND_QUEUE_FULL\x10\f\x12\x16\n" +
 	"\x12FAILURE_KIND_START\x10\r\x12\x1e\n" +
-	"\x1aFAILURE_KIND_NESTING_LIMIT\x10\x0e*w\n" +
+	"\x1aFAILURE_KIND_NESTING_LIMIT\x10\x0e\x12\x1c\n" +
+	"\x18FAILURE_KIND_ACTOR_ENDED\x10\x14\x12\x1a\n" +
+	"\x16FAILURE_KIND_REENTRANT\x10\x15*w\n" +
 	"\bLogLevel\x12\x19\n" +
 	"\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n" +
@@ -3309,94 +3180,87 @@ func file_procpool_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_procpool_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_procpool_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_procpool_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_procpool_worker_v1_worker_proto_goTypes = []any{
-	(TaskKind)(0),           // 0: procpool.worker.v1.TaskKind
-	(FailureKind)(0),        // 1: procpool.worker.v1.FailureKind
-	(LogLevel)(0),           // 2: procpool.worker.v1.LogLevel
-	(*HelloRequest)(nil),    // 3: procpool.worker.v1.HelloRequest
-	(*HelloResponse)(nil),   // 4: procpool.worker.v1.HelloResponse
-	(*TaskDescription)(nil), // 5: procpool.worker.v1.TaskDescription
-	(*WorkRequest)(nil),     // 6: procpool.worker.v1.WorkRequest
-	(*Task)(nil),            // 7: procpool.worker.v1.Task
-	(*SegmentRef)(nil),      // 8: procpool.worker.v1.SegmentRef
-	(*LaneOpen)(nil),        // 9: procpool.worker.v1.LaneOpen
-	(*Session)(nil),         // 10: procpool.worker.v1.Session
-	(*Actor)(nil),           // 11: procpool.worker.v1.Actor
-	(*LaneClose)(nil),       // 12: procpool.worker.v1.LaneClose
-	(*StreamValue)(nil),     // 13: procpool.worker.v1.StreamValue
-	(*Credit)(nil),          // 14: procpool.worker.v1.Credit
-	(*WorkResponse)(nil),    // 15: procpool.worker.v1.WorkResponse
-	(*Outcome)(nil),         // 16: procpool.worker.v1.Outcome
-	(*Declined)(nil),        // 17: procpool.worker.v1.Declined
-	(*Failure)(nil),         // 18: procpool.worker.v1.Failure
-	(*Crash)(nil),           // 19: procpool.worker.v1.Crash
-	(*ControlRequest)(nil),  // 20: procpool.worker.v1.ControlRequest
-	(*Cancel)(nil),          // 21: procpool.worker.v1.Cancel
-	(*Ping)(nil),            // 22: procpool.worker.v1.Ping
-	(*Drain)(nil),           // 23: procpool.worker.v1.Drain
-	(*HostReply)(nil),       // 24: procpool.worker.v1.HostReply
-	(*ControlResponse)(nil), // 25: procpool.worker.v1.ControlResponse
-	(*Pong)(nil),            // 26: procpool.worker.v1.Pong
-	(*Log)(nil),             // 27: procpool.worker.v1.Log
-	(*Progress)(nil),        // 28: procpool.worker.v1.Progress
-	(*HostCall)(nil),        // 29: procpool.worker.v1.HostCall
-	(*HostCancel)(nil),      // 30: procpool.worker.v1.HostCancel
-	nil,                     // 31: procpool.worker.v1.Task.MetadataEntry
-	nil,                     // 32: procpool.worker.v1.Log.FieldsEntry
-	nil,                     // 33: procpool.worker.v1.HostCall.MetadataEntry
+	(TaskKind)(0),             // 0: procpool.worker.v1.TaskKind
+	(FailureKind)(0),          // 1: procpool.worker.v1.FailureKind
+	(LogLevel)(0),             // 2: procpool.worker.v1.LogLevel
+	(*HelloRequest)(nil),      // 3: procpool.worker.v1.HelloRequest
+	(*HelloResponse)(nil),     // 4: procpool.worker.v1.HelloResponse
+	(*TaskDescription)(nil),   // 5: procpool.worker.v1.TaskDescription
+	(*MethodDescription)(nil), // 6: procpool.worker.v1.MethodDescription
+	(*WorkRequest)(nil),       // 7: procpool.worker.v1.WorkRequest
+	(*Task)(nil),              // 8: procpool.worker.v1.Task
+	(*SegmentRef)(nil),        // 9: procpool.worker.v1.SegmentRef
+	(*StreamValue)(nil),       // 10: procpool.worker.v1.StreamValue
+	(*Credit)(nil),            // 11: procpool.worker.v1.Credit
+	(*WorkResponse)(nil),      // 12: procpool.worker.v1.WorkResponse
+	(*Outcome)(nil),           // 13: procpool.worker.v1.Outcome
+	(*Declined)(nil),          // 14: procpool.worker.v1.Declined
+	(*Failure)(nil),           // 15: procpool.worker.v1.Failure
+	(*Crash)(nil),             // 16: procpool.worker.v1.Crash
+	(*ControlRequest)(nil),    // 17: procpool.worker.v1.ControlRequest
+	(*Cancel)(nil),            // 18: procpool.worker.v1.Cancel
+	(*Ping)(nil),              // 19: procpool.worker.v1.Ping
+	(*Drain)(nil),             // 20: procpool.worker.v1.Drain
+	(*HostReply)(nil),         // 21: procpool.worker.v1.HostReply
+	(*ControlResponse)(nil),   // 22: procpool.worker.v1.ControlResponse
+	(*Pong)(nil),              // 23: procpool.worker.v1.Pong
+	(*Log)(nil),               // 24: procpool.worker.v1.Log
+	(*Progress)(nil),          // 25: procpool.worker.v1.Progress
+	(*HostCall)(nil),          // 26: procpool.worker.v1.HostCall
+	(*HostCancel)(nil),        // 27: procpool.worker.v1.HostCancel
+	nil,                       // 28: procpool.worker.v1.Task.MetadataEntry
+	nil,                       // 29: procpool.worker.v1.Log.FieldsEntry
+	nil,                       // 30: procpool.worker.v1.HostCall.MetadataEntry
 }
 var file_procpool_worker_v1_worker_proto_depIdxs = []int32{
 	2,  // 0: procpool.worker.v1.HelloRequest.log_level:type_name -> procpool.worker.v1.LogLevel
 	5,  // 1: procpool.worker.v1.HelloResponse.tasks:type_name -> procpool.worker.v1.TaskDescription
 	0,  // 2: procpool.worker.v1.TaskDescription.kind:type_name -> procpool.worker.v1.TaskKind
-	7,  // 3: procpool.worker.v1.WorkRequest.tasks:type_name -> procpool.worker.v1.Task
-	9,  // 4: procpool.worker.v1.WorkRequest.lane_opens:type_name -> procpool.worker.v1.LaneOpen
-	13, // 5: procpool.worker.v1.WorkRequest.values:type_name -> procpool.worker.v1.StreamValue
-	14, // 6: procpool.worker.v1.WorkRequest.credits:type_name -> procpool.worker.v1.Credit
-	12, // 7: procpool.worker.v1.WorkRequest.lane_closes:type_name -> procpool.worker.v1.LaneClose
-	24, // 8: procpool.worker.v1.WorkRequest.host_replies:type_name -> procpool.worker.v1.HostReply
-	8,  // 9: procpool.worker.v1.Task.segment:type_name -> procpool.worker.v1.SegmentRef
-	31, // 10: procpool.worker.v1.Task.metadata:type_name -> procpool.worker.v1.Task.MetadataEntry
-	10, // 11: procpool.worker.v1.LaneOpen.session:type_name -> procpool.worker.v1.Session
-	11, // 12: procpool.worker.v1.LaneOpen.actor:type_name -> procpool.worker.v1.Actor
-	7,  // 13: procpool.worker.v1.Actor.constructor:type_name -> procpool.worker.v1.Task
-	8,  // 14: procpool.worker.v1.StreamValue.segment:type_name -> procpool.worker.v1.SegmentRef
-	16, // 15: procpool.worker.v1.WorkResponse.outcomes:type_name -> procpool.worker.v1.Outcome
-	13, // 16: procpool.worker.v1.WorkResponse.values:type_name -> procpool.worker.v1.StreamValue
-	14, // 17: procpool.worker.v1.WorkResponse.credits:type_name -> procpool.worker.v1.Credit
-	28, // 18: procpool.worker.v1.WorkResponse.progress:type_name -> procpool.worker.v1.Progress
-	27, // 19: procpool.worker.v1.WorkResponse.logs:type_name -> procpool.worker.v1.Log
-	29, // 20: procpool.worker.v1.WorkResponse.host_calls:type_name -> procpool.worker.v1.HostCall
-	30, // 21: procpool.worker.v1.WorkResponse.host_cancels:type_name -> procpool.worker.v1.HostCancel
-	8,  // 22: procpool.worker.v1.Outcome.segment:type_name -> procpool.worker.v1.SegmentRef
-	18, // 23: procpool.worker.v1.Outcome.failure:type_name -> procpool.worker.v1.Failure
-	17, // 24: procpool.worker.v1.Outcome.declined:type_name -> procpool.worker.v1.Declined
-	1,  // 25: procpool.worker.v1.Failure.kind:type_name -> procpool.worker.v1.FailureKind
-	18, // 26: procpool.worker.v1.Failure.cause:type_name -> procpool.worker.v1.Failure
-	19, // 27: procpool.worker.v1.Failure.crash:type_name -> procpool.worker.v1.Crash
-	21, // 28: procpool.worker.v1.ControlRequest.cancel:type_name -> procpool.worker.v1.Cancel
-	22, // 29: procpool.worker.v1.ControlRequest.ping:type_name -> procpool.worker.v1.Ping
-	23, // 30: procpool.worker.v1.ControlRequest.drain:type_name -> procpool.worker.v1.Drain
-	8,  // 31: procpool.worker.v1.HostReply.segment:type_name -> procpool.worker.v1.SegmentRef
-	18, // 32: procpool.worker.v1.HostReply.failure:type_name -> procpool.worker.v1.Failure
-	26, // 33: procpool.worker.v1.ControlResponse.pong:type_name -> procpool.worker.v1.Pong
-	2,  // 34: procpool.worker.v1.Log.level:type_name -> procpool.worker.v1.LogLevel
-	32, // 35: procpool.worker.v1.Log.fields:type_name -> procpool.worker.v1.Log.FieldsEntry
-	8,  // 36: procpool.worker.v1.HostCall.segment:type_name -> procpool.worker.v1.SegmentRef
-	33, // 37: procpool.worker.v1.HostCall.metadata:type_name -> procpool.worker.v1.HostCall.MetadataEntry
-	0,  // 38: procpool.worker.v1.HostCall.kind:type_name -> procpool.worker.v1.TaskKind
-	3,  // 39: procpool.worker.v1.WorkerService.Hello:input_type -> procpool.worker.v1.HelloRequest
-	6,  // 40: procpool.worker.v1.WorkerService.Work:input_type -> procpool.worker.v1.WorkRequest
-	20, // 41: procpool.worker.v1.WorkerService.Control:input_type -> procpool.worker.v1.ControlRequest
-	4,  // 42: procpool.worker.v1.WorkerService.Hello:output_type -> procpool.worker.v1.HelloResponse
-	15, // 43: procpool.worker.v1.WorkerService.Work:output_type -> procpool.worker.v1.WorkResponse
-	25, // 44: procpool.worker.v1.WorkerService.Control:output_type -> procpool.worker.v1.ControlResponse
-	42, // [42:45] is the sub-list for method output_type
-	39, // [39:42] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	6,  // 3: procpool.worker.v1.TaskDescription.method_types:type_name -> procpool.worker.v1.MethodDescription
+	8,  // 4: procpool.worker.v1.WorkRequest.tasks:type_name -> procpool.worker.v1.Task
+	10, // 5: procpool.worker.v1.WorkRequest.values:type_name -> procpool.worker.v1.StreamValue
+	11, // 6: procpool.worker.v1.WorkRequest.credits:type_name -> procpool.worker.v1.Credit
+	21, // 7: procpool.worker.v1.WorkRequest.host_replies:type_name -> procpool.worker.v1.HostReply
+	9,  // 8: procpool.worker.v1.Task.segment:type_name -> procpool.worker.v1.SegmentRef
+	28, // 9: procpool.worker.v1.Task.metadata:type_name -> procpool.worker.v1.Task.MetadataEntry
+	9,  // 10: procpool.worker.v1.StreamValue.segment:type_name -> procpool.worker.v1.SegmentRef
+	13, // 11: procpool.worker.v1.WorkResponse.outcomes:type_name -> procpool.worker.v1.Outcome
+	10, // 12: procpool.worker.v1.WorkResponse.values:type_name -> procpool.worker.v1.StreamValue
+	11, // 13: procpool.worker.v1.WorkResponse.credits:type_name -> procpool.worker.v1.Credit
+	25, // 14: procpool.worker.v1.WorkResponse.progress:type_name -> procpool.worker.v1.Progress
+	24, // 15: procpool.worker.v1.WorkResponse.logs:type_name -> procpool.worker.v1.Log
+	26, // 16: procpool.worker.v1.WorkResponse.host_calls:type_name -> procpool.worker.v1.HostCall
+	27, // 17: procpool.worker.v1.WorkResponse.host_cancels:type_name -> procpool.worker.v1.HostCancel
+	9,  // 18: procpool.worker.v1.Outcome.segment:type_name -> procpool.worker.v1.SegmentRef
+	15, // 19: procpool.worker.v1.Outcome.failure:type_name -> procpool.worker.v1.Failure
+	14, // 20: procpool.worker.v1.Outcome.declined:type_name -> procpool.worker.v1.Declined
+	1,  // 21: procpool.worker.v1.Failure.kind:type_name -> procpool.worker.v1.FailureKind
+	15, // 22: procpool.worker.v1.Failure.cause:type_name -> procpool.worker.v1.Failure
+	16, // 23: procpool.worker.v1.Failure.crash:type_name -> procpool.worker.v1.Crash
+	18, // 24: procpool.worker.v1.ControlRequest.cancel:type_name -> procpool.worker.v1.Cancel
+	19, // 25: procpool.worker.v1.ControlRequest.ping:type_name -> procpool.worker.v1.Ping
+	20, // 26: procpool.worker.v1.ControlRequest.drain:type_name -> procpool.worker.v1.Drain
+	9,  // 27: procpool.worker.v1.HostReply.segment:type_name -> procpool.worker.v1.SegmentRef
+	15, // 28: procpool.worker.v1.HostReply.failure:type_name -> procpool.worker.v1.Failure
+	23, // 29: procpool.worker.v1.ControlResponse.pong:type_name -> procpool.worker.v1.Pong
+	2,  // 30: procpool.worker.v1.Log.level:type_name -> procpool.worker.v1.LogLevel
+	29, // 31: procpool.worker.v1.Log.fields:type_name -> procpool.worker.v1.Log.FieldsEntry
+	9,  // 32: procpool.worker.v1.HostCall.segment:type_name -> procpool.worker.v1.SegmentRef
+	30, // 33: procpool.worker.v1.HostCall.metadata:type_name -> procpool.worker.v1.HostCall.MetadataEntry
+	0,  // 34: procpool.worker.v1.HostCall.kind:type_name -> procpool.worker.v1.TaskKind
+	3,  // 35: procpool.worker.v1.WorkerService.Hello:input_type -> procpool.worker.v1.HelloRequest
+	7,  // 36: procpool.worker.v1.WorkerService.Work:input_type -> procpool.worker.v1.WorkRequest
+	17, // 37: procpool.worker.v1.WorkerService.Control:input_type -> procpool.worker.v1.ControlRequest
+	4,  // 38: procpool.worker.v1.WorkerService.Hello:output_type -> procpool.worker.v1.HelloResponse
+	12, // 39: procpool.worker.v1.WorkerService.Work:output_type -> procpool.worker.v1.WorkResponse
+	22, // 40: procpool.worker.v1.WorkerService.Control:output_type -> procpool.worker.v1.ControlResponse
+	38, // [38:41] is the sub-list for method output_type
+	35, // [35:38] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_procpool_worker_v1_worker_proto_init() }
@@ -3404,38 +3268,34 @@ func file_procpool_worker_v1_worker_proto_init() {
 	if File_procpool_worker_v1_worker_proto != nil {
 		return
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[4].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[5].OneofWrappers = []any{
 		(*Task_Inline)(nil),
 		(*Task_Segment)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[6].OneofWrappers = []any{
-		(*LaneOpen_Session)(nil),
-		(*LaneOpen_Actor)(nil),
-	}
-	file_procpool_worker_v1_worker_proto_msgTypes[10].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[7].OneofWrappers = []any{
 		(*StreamValue_Inline)(nil),
 		(*StreamValue_Segment)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[13].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[10].OneofWrappers = []any{
 		(*Outcome_Inline)(nil),
 		(*Outcome_Segment)(nil),
 		(*Outcome_Failure)(nil),
 		(*Outcome_Declined)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[17].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[14].OneofWrappers = []any{
 		(*ControlRequest_Cancel)(nil),
 		(*ControlRequest_Ping)(nil),
 		(*ControlRequest_Drain)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[21].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[18].OneofWrappers = []any{
 		(*HostReply_Inline)(nil),
 		(*HostReply_Segment)(nil),
 		(*HostReply_Failure)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[22].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[19].OneofWrappers = []any{
 		(*ControlResponse_Pong)(nil),
 	}
-	file_procpool_worker_v1_worker_proto_msgTypes[26].OneofWrappers = []any{
+	file_procpool_worker_v1_worker_proto_msgTypes[23].OneofWrappers = []any{
 		(*HostCall_Inline)(nil),
 		(*HostCall_Segment)(nil),
 	}
@@ -3445,7 +3305,7 @@ func file_procpool_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_procpool_worker_v1_worker_proto_rawDesc), len(file_procpool_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   31,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
