@@ -51,7 +51,6 @@ func TestGoWorker(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some hundred processes")
 	}
-	t.Parallel()
 	failed, skipped := results(t, config(t, goWorker))
 	if len(failed)+len(skipped) > 0 {
 		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
@@ -62,7 +61,6 @@ func TestGoWorkerWithoutRecorder(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some hundred processes")
 	}
-	t.Parallel()
 	c := config(t, goWorker)
 	c.Command = append([]string{"env", "-u", "PROCPOOL_RECORDER"}, c.Command...)
 	failed, skipped := results(t, c)
@@ -85,7 +83,6 @@ func TestPlainWorker(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some hundred processes")
 	}
-	t.Parallel()
 	failed, skipped := results(t, config(t, plainWorker))
 	delete(skipped, "start/mutual tls")
 	if len(failed)+len(skipped) > 0 {

@@ -23,7 +23,7 @@ func signCases() []Case {
 		{Section: s, Name: "waiting call", uses: []string{"hold"}, run: pingsBusy("hold"), Promise: "A Ping is answered while a call waits."},
 		{Section: s, Name: "computing call", uses: []string{"spin"}, run: pingsBusy("spin"), Promise: "A Ping is answered while a call computes."},
 		{Section: s, Name: "deaf call", uses: []string{"hold_out"}, run: pingsBusy("hold_out"), Promise: "A Ping is answered while a call ignores everything."},
-		{Section: s, Name: "large payload", uses: []string{"length"}, run: pingsBeside, Promise: "Pings are answered while a payload of 128 MiB is on its way."},
+		{Section: s, Name: "large payload", uses: []string{"length"}, run: pingsBeside, Promise: "Pings are answered while a payload of 64 MiB is on its way."},
 		{Section: s, Name: "drain and the unknown", uses: []string{"add"}, run: drains, Promise: "A Drain, an event that nobody knows and an empty message need no answer and change nothing."},
 		{Section: s, Name: "lives", uses: []string{"hold", "spin", "pid"}, run: staysAlive, Promise: "A pool does not take the worker for hung while it idles, waits or computes for longer than HungAfter."},
 		{Section: s, Name: "stopped", uses: []string{"hold", "pid"}, run: stoppedIsFound, Promise: "A worker that is stopped in a call is found to be hung, killed and replaced. Linux only."},
@@ -77,16 +77,16 @@ func pingsBusy(name string) func(*trial) {
 
 func pingsBeside(t *trial) {
 	w := t.raw()
-	const size = 128 * mebibyte
+	const size = 64 * mebibyte
 	task := w.task("length", patterned(size))
 	sent := make(chan error, 1)
 	go func() { sent <- w.Send(&workerv1.WorkRequest{Tasks: []*workerv1.Task{task}}) }()
 	for i := uint64(1); !w.Answered(0, task.GetSeq()); i++ {
 		t.must(w.Ping(i))
-		w.pongs("Pings came while a payload of 128 MiB was on its way", []uint64{i})
+		w.pongs("Pings came while a payload of 64 MiB was on its way", []uint64{i})
 	}
 	t.must(<-sent)
-	const done = "length was called with 128 MiB"
+	const done = "length was called with 64 MiB"
 	expect(t, done, decode[int](t, done, w.answer(done, task)), size)
 }
 
