@@ -200,9 +200,10 @@ class _Report:
                 self.flush()
 
     def flush(self) -> None:
-        if self._last is None:
+        last, self._last = self._last, None
+        if last is None:
             return
         from . import _rare
 
-        self._call.connection.post(_rare.progress(self._call.seq, *self._last))
-        self._last, self._sent = None, monotonic()
+        self._sent = monotonic()
+        self._call.connection.post(_rare.progress(self._call.seq, *last))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from threading import Lock
+from math import inf
+from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,7 +59,9 @@ class Connection:
         self.offers = Offers()
         self.max_payload = 0  # 0 for no limit
         self.closed = False
-        self.call_lock = Lock()  # of what threads of a call report
+        # Of what threads of a call report. Who sends may have to take what has come, too, and
+        # so come by here again.
+        self.call_lock = RLock()
         self.timer = timer
         self.waits = Waits(lane)
         self.host_calls = HostCalls(self)
@@ -69,7 +72,7 @@ class Connection:
         self._transport: Transport
         self._path = ""
         self._greeted = self._working = False
-        self._push_is_due = False
+        self._push_at = inf  # when what waits is sent at the latest, by monotonic
 
     def serve(self, transport: Transport, path: str) -> None:
         """Take note of the transport that serves this, and of the path at which it listens."""
@@ -84,7 +87,7 @@ class Connection:
         self.offers = Offers()
         self.outgoing = Outgoing()
         self.outgoing.close()
-        self.call_lock = Lock()
+        self.call_lock = RLock()
         self.timer = Timer(_process.guard)
         self.waits = Waits(self._lane)
         self.host_calls = HostCalls(self)
@@ -97,12 +100,13 @@ class Connection:
 
     def push_later(self, delay: float) -> None:
         """Send what waits in that many seconds at the latest. Does not block."""
-        if not self._push_is_due:
-            self._push_is_due = True
+        at = monotonic() + delay
+        if at < self._push_at:
+            self._push_at = at
             self.timer.call_later(delay, self._push_late)
 
     def _push_late(self) -> None:
-        self._push_is_due = False
+        self._push_at = inf
         self.outgoing.push()
 
     @property

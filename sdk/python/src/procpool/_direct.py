@@ -123,6 +123,7 @@ class _Stream:
     def __init__(self, call: Any) -> None:
         self._call = call
         self._receiver: Receiver
+        self._refused = False  # then nothing can be sent, until the host ends the connection
 
     def open(self, service: Service, name: str) -> None:
         try:
@@ -136,6 +137,8 @@ class _Stream:
         self._receive()
 
     def _send(self, message: bytes) -> None:
+        if self._refused:
+            return
         _start(self._call, (cygrpc.SendMessageOperation(message, _NO_FLAGS),), self._sent)
 
     def _sent(self, event: Any) -> None:
@@ -155,7 +158,7 @@ class _Stream:
         try:
             self._receiver.received(message)
         except Refused as refused:
-            self._receiver.ended()  # first: nothing can be sent behind a status
+            self._refused = True
             _end(self._call, refused)
             return
         self._receive()
