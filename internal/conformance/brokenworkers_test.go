@@ -16,11 +16,11 @@ func brokenWorkers() []broken {
 		{fault: plainworker.AnyPage, fails: cases{"start": {"foreign page"}}, because: "recorder_open: expected false, got true"},
 		{fault: plainworker.TwoGuests, fails: cases{"start": {"one connection"}}},
 		{
-			fault: plainworker.KeepsStdin, because: `expected "/dev/null"`, everywhere: true,
+			fault: plainworker.KeepsStdin, because: `expected "/dev/null"`,
 			fails: cases{"surroundings": {"standard input", "standard input of children"}},
 		},
 		{fault: plainworker.KeepsEnv, fails: cases{"surroundings": {"environment"}}, because: "expected none of the handshake's variables"},
-		{fault: plainworker.DiesOfInt, fails: cases{"leaving": {"interrupt"}}, because: "The idle worker got SIGINT: expected that the worker lives"},
+		{fault: plainworker.DiesOfInt, fails: cases{"leaving": {"interrupt"}}, because: "SIGINT"},
 		{fault: plainworker.IgnoresInt, fails: cases{"leaving": {"interrupt of children"}}, because: "ignores SIGINT"},
 		{
 			fault: plainworker.StaysAlone, because: "expected that the process ends",
@@ -30,10 +30,10 @@ func brokenWorkers() []broken {
 		{fault: plainworker.StaysHungUp, fails: cases{"leaving": {"connection ends", "connection ends in a call", "stream ends"}}, because: "The connection ended"},
 
 		{
-			fault: plainworker.OneNumber, because: "it answered call 1 on lane 0, where call 2 was the next to be answered", everywhere: true,
+			fault: plainworker.OneNumber, because: "it answered call 1 on lane 0, where call 2 was the next to be answered",
 			fails: cases{"packs": {"sizes", "one fails", "one is cancelled", "fence", "one kills the process", "context", "very many items", "map"}},
 		},
-		{fault: plainworker.OnePack, fails: cases{"packs": {"one kills the process", "very many items"}}, because: "a WorkResponse has 70000 elements"},
+		{fault: plainworker.OnePack, fails: cases{"packs": {"one kills the process", "very many items"}}, because: "on the wire and in the journal: expected 12, got 0"},
 		{fault: plainworker.EndsOnUnknown, fails: cases{"failures": {"unknown function"}}, because: "there is no such function"},
 		{fault: plainworker.AnyKind, fails: cases{"failures": {"called as what it is not"}}, because: "that of a stream or a session is empty"},
 		{
@@ -58,12 +58,12 @@ func brokenWorkers() []broken {
 		{fault: plainworker.QueuesLittle, fails: cases{"messages": {"reads while calls run"}}, because: "expected that the worker reads them while hold runs, it does not"},
 
 		{
-			fault: plainworker.NoReplyFirst, because: "is neither on the wire nor in the journal", everywhere: true,
+			fault: plainworker.NoReplyFirst, because: "is neither on the wire nor in the journal",
 			fails:   cases{"deaths": {"results before a crash", "large result before a crash"}},
 			perhaps: cases{"deaths": {"only what ran", "last words"}, "packs": {"one kills the process"}, "streams": {"dies half way"}},
 		},
 		{
-			fault: plainworker.RunsDeclined, because: `what was noted: expected ""`, everywhere: true,
+			fault: plainworker.RunsDeclined, because: `what was noted: expected ""`,
 			fails: cases{
 				"cancel":     {"queued call", "first instruction"},
 				"withdrawal": {"fence ahead of all", "fence in the queue", "race"},
@@ -72,7 +72,7 @@ func brokenWorkers() []broken {
 			perhaps: cases{"withdrawal": {"sent ahead"}, "cancel": {"hits no other"}, "packs": {"map"}, "nested": {"left behind"}},
 		},
 		{
-			fault: plainworker.ForgetsFence, because: "expected that it is declined", everywhere: true,
+			fault: plainworker.ForgetsFence, because: "expected that it is declined",
 			fails:   cases{"withdrawal": {"fence ahead of all", "fence in the queue", "fence below"}, "packs": {"fence"}},
 			perhaps: cases{"withdrawal": {"race", "sent ahead"}, "packs": {"map"}},
 		},
@@ -85,7 +85,7 @@ func brokenWorkers() []broken {
 			fails: cases{"deaths": {"results before a crash", "recorder"}, "withdrawal": {"fence ahead of all"}, "packs": {"one kills the process"}},
 		},
 		{
-			fault: plainworker.NeverWaits, because: "expected that waiting_since is set", everywhere: true,
+			fault: plainworker.NeverWaits, because: "expected that waiting_since is set",
 			fails: cases{"streams": {"waiting is noted"}, "sessions": {"waiting is noted"}, "nested": {"waiting is noted"}},
 		},
 
@@ -115,7 +115,7 @@ func brokenWorkers() []broken {
 		},
 
 		{
-			fault: plainworker.NoCredit, because: "when the credit left was 0 values", everywhere: true,
+			fault: plainworker.NoCredit, because: "when the credit left was 0 values",
 			fails: cases{"streams": {
 				"slow reader", "credit of values", "credit of bytes", "credit for nobody", "cancel without credit", "waiting is noted", "others go on",
 			}},
