@@ -30,7 +30,7 @@ func tinyCounts() counts {
 		futures: 3_000, pythonFutures: 100,
 		mapped:     3_000,
 		roundTrips: 100, pythonTrips: 10,
-		queued: 2_000, pings: 10, streamed: 3_000,
+		queued: 2_000, shared: 100, pings: 10, streamed: 3_000,
 		worked: 60, replaced: 2,
 		echoBytes: 1, pythonEchoBytes: 1, // one echo a round
 	}

@@ -67,6 +67,12 @@ func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
 		"nested/" + ours:            &nestedRun{pool: q, count: 100},
 		"recycling/" + oursRecycled: &workRun{pool: p, count: 10},
 	}
+	for name, users := range map[string][]use{
+		"lock-program": {lockOften}, "lock": {lockOften}, "lock-contended": {lockOften, lockOften},
+		"queue-program": {putMany, getMany}, "queue": {putMany, getMany},
+	} {
+		subjects[name+"/"+ours] = &sharedRun{pool: q, count: 100, users: users}
+	}
 	needsProcesses := map[string]bool{"cold-start": true, "crash": true, "replacement": true, "crash-storm": true, "queued": true, "http": true}
 	for _, m := range plan(fullCounts(), &python{}) {
 		for _, row := range m.Rows {

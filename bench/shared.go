@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"github.com/procpool/procpool"
@@ -17,57 +17,82 @@ var (
 )
 
 var (
-	// locks locks and unlocks so often.
-	locks = procpool.Define("locks", func(ctx context.Context, count int) (int, error) {
-		ex := procpool.ExecutorFrom(ctx)
-		for range count {
-			held, err := benchLock.Lock(ctx, ex)
-			if err != nil {
-				return 0, err
-			}
-			held.Unlock()
-		}
-		return count, nil
-	})
-	// puts puts the numbers below count into the queue.
-	puts = procpool.Define("puts", func(ctx context.Context, count int) (int, error) {
-		ex := procpool.ExecutorFrom(ctx)
-		for i := range count {
-			if err := benchQueue.Put(ctx, ex, i); err != nil {
-				return i, err
-			}
-		}
-		return count, nil
-	})
-	// gets gets so many items, and says of each that it is done.
-	gets = procpool.Define("gets", func(ctx context.Context, count int) (int, error) {
-		ex := procpool.ExecutorFrom(ctx)
-		for i := range count {
-			item, err := benchQueue.Get(ctx, ex)
-			if err == nil {
-				err = item.Done(ctx)
-			}
-			if err != nil {
-				return i, err
-			}
-		}
-		return count, nil
-	})
+	locks = procpool.Define("locks", inTask(lockOften))
+	puts  = procpool.Define("puts", inTask(putMany))
+	gets  = procpool.Define("gets", inTask(getMany))
 )
 
-// sharedRun has tasks use shared state, each in a worker of its own and all at once.
+// use uses shared state so often.
+type use func(ctx context.Context, ex procpool.Executor, count int) error
+
+func inTask(u use) func(context.Context, int) (int, error) {
+	return func(ctx context.Context, count int) (int, error) {
+		return count, u(ctx, procpool.ExecutorFrom(ctx), count)
+	}
+}
+
+// lockOften locks and unlocks.
+func lockOften(ctx context.Context, ex procpool.Executor, count int) error {
+	for range count {
+		held, err := benchLock.Lock(ctx, ex)
+		if err != nil {
+			return err
+		}
+		held.Unlock()
+	}
+	return nil
+}
+
+// putMany puts the numbers below count into the queue.
+func putMany(ctx context.Context, ex procpool.Executor, count int) error {
+	for i := range count {
+		if err := benchQueue.Put(ctx, ex, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// getMany gets items, and says of each that it is done.
+func getMany(ctx context.Context, ex procpool.Executor, count int) error {
+	for range count {
+		item, err := benchQueue.Get(ctx, ex)
+		if err == nil {
+			err = item.Done(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharedRun has several use shared state at once.
 type sharedRun struct {
 	pool
 	count int
-	tasks []*procpool.Func[int, int]
+	users []use
 }
 
+// openShared has tasks use it, each in a worker of its own.
 func openShared(ctx context.Context, count int, tasks ...*procpool.Func[int, int]) (subject, error) {
+	users := make([]use, len(tasks))
+	for i, task := range tasks {
+		users[i] = func(ctx context.Context, ex procpool.Executor, count int) error {
+			_, err := task.Call(ctx, ex, count)
+			return err
+		}
+	}
+	return openProgram(ctx, count, users...)
+}
+
+// openProgram has the program use it.
+func openProgram(ctx context.Context, count int, users ...use) (subject, error) {
 	p, err := openPool(ctx, poolConfig{workers: workers})
 	if err != nil {
 		return nil, err
 	}
-	return &sharedRun{pool: p, count: count, tasks: tasks}, nil
+	return &sharedRun{pool: p, count: count, users: users}, nil
 }
 
 // Round measures how often each of them does what it does, all of them together where
@@ -87,15 +112,11 @@ func (r *sharedRun) Round(ctx context.Context) (figures, error) {
 }
 
 func (r *sharedRun) all(ctx context.Context, count int) error {
-	var futures []*procpool.Future[int]
-	for _, task := range r.tasks {
-		futures = append(futures, task.Submit(ctx, r.pool, count))
+	errs := make([]error, len(r.users))
+	var wg sync.WaitGroup
+	for i, u := range r.users {
+		wg.Go(func() { errs[i] = u(ctx, r.pool, count) })
 	}
-	var errs error
-	for _, f := range futures {
-		if n, err := f.Result(ctx); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("after %d of %d: %w", n, count, err))
-		}
-	}
-	return errs
+	wg.Wait()
+	return errors.Join(errs...)
 }

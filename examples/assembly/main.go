@@ -46,9 +46,7 @@ var Assemble = procpool.Define("assemble", func(ctx context.Context, _ int) (int
 			return n, err
 		}
 		if item.Value == bomb || item.Value == fragile && item.Delivery == 1 {
-			if err := die(); err != nil {
-				return n, err
-			}
+			return n, die()
 		}
 		if err := Assembled.Put(ctx, ex, finished{Part: item.Value, Delivery: item.Delivery}); err != nil {
 			return n, err

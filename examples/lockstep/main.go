@@ -155,8 +155,7 @@ func run(ctx context.Context) error {
 	}
 	for i, call := range calls {
 		n, err := call.Result(ctx)
-		var crash *procpool.CrashError
-		if errors.As(err, &crash) {
+		if crash, ok := errors.AsType[*procpool.CrashError](err); ok {
 			fmt.Printf("process %d died in increment %d, with the lock: %s\n", i+1, increments/2, crash.Reason)
 		} else if err != nil {
 			return err
