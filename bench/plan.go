@@ -91,7 +91,7 @@ func plan(n counts, py *python) []measure {
 	} {
 		plan = append(plan, echoMeasure(n, py, e.name, e.size, e.target))
 	}
-	return append(plan, streamMeasure(n), sessionMeasure(n), nestedMeasure(n), crashMeasure(n, py), replaceMeasure(n), stormMeasure(n), recyclingMeasure(n), queuedMeasure(n, py), httpMeasure(n),
+	return append(plan, streamMeasure(n), sessionMeasure(n), nestedMeasure(n), actorMeasure(n), crashMeasure(n, py), replaceMeasure(n), stormMeasure(n), recyclingMeasure(n), queuedMeasure(n, py), httpMeasure(n),
 		pythonFuturesMeasure(n, py), pythonTripMeasure(n, py), pythonEchoMeasure(n, py), pythonColdMeasure(n, py))
 }
 

@@ -40,7 +40,7 @@ var (
 
 // served lists them for the workers.
 func served() []procpool.Task {
-	return []procpool.Task{same, echo, workerPID, work, block, numbers, pong, nestedTrips}
+	return []procpool.Task{same, echo, workerPID, work, block, numbers, pong, nestedTrips, holders}
 }
 
 func killSelf() error {
