@@ -207,4 +207,13 @@ func (d *actorDef[Open, State]) add(actor string, m methodDef[State]) {
 	d.methods = append(slices.Clip(d.methods), m)
 }
 
+// note takes note of a method that is implemented elsewhere, the first time.
+func (d *actorDef[Open, State]) note(info MethodInfo) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.ContainsFunc(d.methods, func(other methodDef[State]) bool { return other.info.Name == info.Name }) {
+		d.methods = append(slices.Clip(d.methods), methodDef[State]{info: info})
+	}
+}
+
 var errNoRef = errors.New("procpool: a method was called of no actor: the Ref is nil, or was never decoded into")

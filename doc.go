@@ -47,6 +47,8 @@
 //   - A [Stream] yields many values for one argument, no further ahead of its reader
 //     than a window.
 //   - A [Session] is opened and then converses: values go both ways until it ends.
+//   - An [Actor] is state that stays in a process of its own and is worked with by calls
+//     of its methods, one at a time.
 //   - A running task makes calls of the pool it runs in with [ExecutorFrom], also of
 //     itself. It tells how far it has come with [Report] and writes to the host's log
 //     with [Logger].
@@ -62,7 +64,8 @@
 //     safe; [Idempotent] and [Retries] have the pool do so. A call that killed its
 //     worker at the last attempt it may have also matches [ErrPoison]: leave it.
 //   - The pool refused: [ErrClosed], [ErrQueueFull], [ErrUnknownTask], [ErrTooLarge],
-//     [ErrNestingLimit], [*StartError], [*CodecError]. Fix or back off.
+//     [ErrNestingLimit], [ErrActorEnded], [ErrReentrant], [*StartError], [*CodecError].
+//     Fix or back off.
 //   - Time or cancellation: [context.Canceled], [context.DeadlineExceeded], which
 //     [*TimeoutError] matches, too. Give up.
 //

@@ -47,17 +47,26 @@ func DefineMethod[Open, State, In, Out any](a *Actor[Open, State], name string, 
 		}
 		return encodeResult(s, out, result)
 	}
-	info := MethodInfo{
-		Name: name, In: reflect.TypeFor[In]().String(), Out: reflect.TypeFor[Out]().String(), Codecs: s.codecs(), Doc: s.doc,
-	}
-	a.def.add(a.spec.name, methodDef[State]{info: info, run: run})
+	a.def.add(a.spec.name, methodDef[State]{info: m.describe(), run: run})
 	return m
 }
 
+func (m *Method[In, Out]) describe() MethodInfo {
+	s := m.spec
+	return MethodInfo{
+		Name: s.method, In: reflect.TypeFor[In]().String(), Out: reflect.TypeFor[Out]().String(), Codecs: s.codecs(), Doc: s.doc,
+	}
+}
+
 // RemoteMethod makes a handle on a method of an actor that is implemented elsewhere; see
-// [Remote].
+// [Remote]. The actor's description has it then, for Config.Tasks of package executor to
+// compare with what workers serve.
 func RemoteMethod[In, Out, Open, State any](a *Actor[Open, State], name string, opts ...Option) *Method[In, Out] {
-	return newMethod[In, Out]("RemoteMethod", a, name, opts)
+	m := newMethod[In, Out]("RemoteMethod", a, name, opts)
+	if a.def.open == nil {
+		a.def.note(m.describe())
+	}
+	return m
 }
 
 func newMethod[In, Out, Open, State any](verb string, a *Actor[Open, State], name string, opts []Option) *Method[In, Out] {

@@ -92,7 +92,7 @@ func plan(n counts, py *python) []measure {
 	} {
 		plan = append(plan, echoMeasure(n, py, e.name, e.size, e.target))
 	}
-	plan = append(plan, streamMeasure(n), sessionMeasure(n), nestedMeasure(n))
+	plan = append(plan, streamMeasure(n), sessionMeasure(n), nestedMeasure(n), actorMeasure(n))
 	plan = append(plan, sharedMeasures(n, py)...)
 	return append(plan, crashMeasure(n, py), replaceMeasure(n), stormMeasure(n), recyclingMeasure(n), queuedMeasure(n, py), httpMeasure(n),
 		pythonFuturesMeasure(n, py), pythonTripMeasure(n, py), pythonEchoMeasure(n, py), pythonColdMeasure(n, py))

@@ -53,6 +53,11 @@ func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
 	p, q := inline{}, whole{procpooltest.Inline(served()...)}
 	talk := pong.Open(t.Context(), q, struct{}{})
 	defer talk.Close()
+	actor, err := newActorRun(t.Context(), q, 100, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer actor.ref.Close()
 	subjects := map[string]subject{
 		"futures/" + ours:           &futuresRun{pool: p, count: 300, lifetime: forever},
 		"futures/" + oursCancel:     &futuresRun{pool: p, count: 300, lifetime: cancellable},
@@ -65,6 +70,7 @@ func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
 		"stream/" + ours:            &streamRun{pool: q, count: 300},
 		"session/" + ours:           &sessionRun{pool: q, talk: talk, count: 100},
 		"nested/" + ours:            &nestedRun{pool: q, count: 100},
+		"actor/" + ours:             actor,
 		"recycling/" + oursRecycled: &workRun{pool: p, count: 10},
 	}
 	for name, users := range map[string][]use{

@@ -49,7 +49,7 @@ func run(m *testing.M) int {
 // prints.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"hello", "crash", "timeout", "progress", "supervise", "primes", "parser", "walk", "wordcount", "lockstep", "assembly"} {
+	for _, name := range []string{"hello", "crash", "timeout", "progress", "supervise", "primes", "parser", "walk", "wordcount", "lockstep", "assembly", "modelserver"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := runExample(t, name)

@@ -14,8 +14,8 @@
 // [Pool.Close] returns no process, file, goroutine or descriptor of it is left, and
 // when the program is killed its workers end with what they have started.
 //
-// A session has a process of its own, beside the workers, unless it is
-// procpool.Shared. Tasks make calls of the pool they run in with
+// A session has a process of its own, beside the workers, and so has an actor, unless it
+// is procpool.Shared. Tasks make calls of the pool they run in with
 // procpool.ExecutorFrom; what they report and log comes to [Config.OnEvent] and
 // [Config.Logger].
 //

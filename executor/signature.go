@@ -30,8 +30,24 @@ func (c *core) checkTasks(served []procpool.TaskInfo, language string) error {
 // that a worker serves by the same name.
 func differences(want, have procpool.TaskInfo, language string) (wrong []string) {
 	if want.Kind != have.Kind {
-		return []string{fmt.Sprintf("%q is a %v in the worker and a %v here", want.Name, have.Kind, want.Kind)}
+		return []string{fmt.Sprintf("%q is of kind %v in the worker and of kind %v here", want.Name, have.Kind, want.Kind)}
 	}
+	wrong = typeDifferences(want, have, language)
+	for _, m := range want.Methods {
+		i := slices.IndexFunc(have.Methods, func(other procpool.MethodInfo) bool { return other.Name == m.Name })
+		name := procpool.MethodNames(want.Name, []string{m.Name})[0]
+		if i < 0 {
+			wrong = append(wrong, fmt.Sprintf("%q is no method in the worker, which has %s", name, strings.Join(methodsOf(have), ", ")))
+			continue
+		}
+		far := have.Methods[i]
+		wrong = append(wrong, typeDifferences(procpool.TaskInfo{Name: name, In: m.In, Out: m.Out, Codecs: m.Codecs},
+			procpool.TaskInfo{Name: name, In: far.In, Out: far.Out, Codecs: far.Codecs}, language)...)
+	}
+	return wrong
+}
+
+func typeDifferences(want, have procpool.TaskInfo, language string) (wrong []string) {
 	for _, part := range []struct {
 		what       string
 		here, far  string

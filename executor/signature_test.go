@@ -71,7 +71,9 @@ func TestConfigTasks(t *testing.T) {
 		"its own":     {square, nil},
 		"wrong name":  {procpool.Remote[int, int]("sqare"), []string{`unknown task "sqare"`, `did you mean "square"?`}},
 		"wrong types": {procpool.Remote[string, []int]("square"), []string{`"square" takes int in the worker (go) and string here`, `"square" returns int in the worker (go) and []int here`}},
-		"wrong kind":  {procpool.RemoteStream[int, int]("square"), []string{`"square" is a function in the worker and a stream here`}},
+		"wrong kind":  {procpool.RemoteStream[int, int]("square"), []string{`"square" is of kind function in the worker and of kind stream here`}},
+		"an actor":    {workbench, nil},
+		"wrong actor": {wrongBench(), []string{`"bench.add" takes int in the worker (go) and string here`, `"bench.sub" is no method in the worker, which has bench.add`}},
 		"wrong codec": {procpool.Remote[int, int]("square", procpool.WithCodec(procpool.Raw)), []string{`codec "raw"`, "cbor, json"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,6 +107,14 @@ func TestPoolTasks(t *testing.T) {
 		return
 	}
 	t.Errorf("there is no task %q in %+v", "documented", pool.Tasks())
+}
+
+// wrongBench is a handle on an actor with other types and methods than it has.
+func wrongBench() procpool.Task {
+	a := procpool.RemoteActor[string]("bench")
+	procpool.RemoteMethod[string, int](a, "add")
+	procpool.RemoteMethod[int, int](a, "sub")
+	return a
 }
 
 var documented = procpool.Define("documented", func(_ context.Context, s string) (int, error) { return len(s), nil },
