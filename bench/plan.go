@@ -28,7 +28,7 @@ func fullCounts() counts {
 		futures: 200_000, pythonFutures: 20_000,
 		mapped:     1_000_000,
 		roundTrips: 5_000, pythonTrips: 2_000,
-		queued: 100_000, shared: 20_000, pings: 300, streamed: 1_000_000,
+		queued: 100_000, shared: 10_000, pings: 300, streamed: 1_000_000,
 		worked: 1_000, replaced: 30,
 		echoBytes: 256 << 20, pythonEchoBytes: 64 << 20,
 	}
@@ -41,7 +41,7 @@ func quickCounts() counts {
 		futures: 50_000, pythonFutures: 5_000,
 		mapped:     300_000,
 		roundTrips: 2_000, pythonTrips: 500,
-		queued: 50_000, shared: 5_000, pings: 100, streamed: 300_000,
+		queued: 50_000, shared: 3_000, pings: 100, streamed: 300_000,
 		worked: 400, replaced: 10,
 		echoBytes: 64 << 20, pythonEchoBytes: 32 << 20,
 	}

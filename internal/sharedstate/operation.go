@@ -3,12 +3,15 @@ package sharedstate
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/internal/sharedop"
 )
+
+var operations = sharedop.All()
 
 // operation is a call, understood.
 type operation struct {
@@ -23,12 +26,8 @@ type operation struct {
 // parse reads an operation from a call.
 func parse(c *procpool.Call) (*operation, error) {
 	op := &operation{call: c, name: c.Task()}
-	known := false
-	for _, name := range sharedop.All() {
-		known = known || name == op.name
-	}
-	if !known {
-		return nil, procpool.UnknownTaskError(c, sharedop.All(), "")
+	if !slices.Contains(operations, op.name) {
+		return nil, procpool.UnknownTaskError(c, operations, "")
 	}
 	op.kind, _, _ = strings.Cut(op.name, ".")
 	if c.Items() != 1 {
