@@ -55,7 +55,7 @@ func (b broken) try(t *testing.T) {
 	var failed map[string]string
 	// Many fail because nothing comes. Where the machine is so busy that all do, they
 	// get more time to fail for the right reason.
-	for _, c.Limit = range []time.Duration{2 * time.Second, 20 * time.Second} {
+	for _, c.Limit = range []time.Duration{time.Second, 20 * time.Second} {
 		if failed, _ = results(t, c); b.said(failed) {
 			break
 		}

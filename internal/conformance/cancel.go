@@ -25,8 +25,8 @@ func cancelCases() []Case {
 		{Section: s, Name: "outcome", uses: []string{"hold", "add"}, run: cancelledOutcome, Promise: "A call that ended because it was cancelled is answered with a result or FAILURE_KIND_TASK; a second Cancel changes nothing."},
 		{Section: s, Name: "queued call", uses: []string{"hold", "note", "add"}, run: cancelQueued, Promise: "A call that waits for its turn is declined when that comes, and not earlier; those before and behind it run."},
 		{Section: s, Name: "too late", uses: []string{"add", "hold"}, run: cancelTooLate, Promise: "A Cancel for a call that has ended, or that never comes, on whatever lane, is no error and hits nobody."},
-		{Section: s, Name: "first instruction", uses: hold, run: cancelAtStart, Promise: "A Cancel that comes in the moment of a call's start is not lost."},
-		{Section: s, Name: "hits no other", uses: hold, run: cancelHitsNoOther, Promise: "A Cancel that comes in the moment of a call's end never hits the next call."},
+		{Section: s, Name: "first instruction", uses: []string{"hold"}, run: cancelAtStart, Promise: "A Cancel that comes in the moment of a call's start is not lost."},
+		{Section: s, Name: "hits no other", uses: []string{"hold"}, run: cancelHitsNoOther, Promise: "A Cancel that comes in the moment of a call's end never hits the next call."},
 		{Section: s, Name: "neighbour", uses: []string{"hold", "add"}, needs: []string{capLanes}, run: cancelNeighbour, Promise: "A Cancel for a call on one lane does not hit one on another, of the same number."},
 	}
 }

@@ -3,6 +3,7 @@
 package conformance_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -87,5 +88,65 @@ func TestPlainWorker(t *testing.T) {
 	delete(skipped, "start/mutual tls")
 	if len(failed)+len(skipped) > 0 {
 		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
+	}
+}
+
+// What the protocol calls a minimal worker passes, and all that is skipped is what it
+// has not named.
+func TestMinimalWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some hundred processes")
+	}
+	failed, skipped := results(t, config(t, minimalWorker))
+	if len(failed) > 0 {
+		t.Errorf("failed: %q", failed)
+	}
+	for id, why := range skipped {
+		if !strings.Contains(why, "has not named") && !strings.Contains(why, "one lane") && !strings.Contains(why, "recorder") && id != "start/mutual tls" {
+			t.Errorf("%s was skipped: %s", id, why)
+		}
+	}
+}
+
+// A required function that is missing fails what needs it, an optional one skips it.
+func TestMissingFunctions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	c := config(t, fewWorker+":echo,echo_proto,count")
+	c.Only = exactly([]string{"start/functions", "values/json", "values/raw", "values/proto", "nested/function", "streams/values"})
+	failed, skipped := results(t, c)
+	for id, want := range map[string]string{
+		"start/functions": "echo count", "values/json": `the function "echo", which docs/conformance.md requires`,
+		"nested/function": `the function "echo", which docs/conformance.md requires`,
+		"streams/values":  `the function "count", which docs/conformance.md requires`,
+	} {
+		if !strings.Contains(failed[id], want) {
+			t.Errorf("%s fails for %q, want %q", id, failed[id], want)
+		}
+		delete(failed, id)
+	}
+	if want := `the function "echo_proto", which is optional`; !strings.Contains(skipped["values/proto"], want) {
+		t.Errorf("values/proto is skipped for %q, want %q", skipped["values/proto"], want)
+	}
+	if len(failed) > 0 || len(skipped) != 1 {
+		t.Errorf("failed, too: %q; skipped: %q", failed, skipped)
+	}
+}
+
+func TestRunThatCannotBe(t *testing.T) {
+	self := config(t, goWorker)
+	none, gone := self, self
+	none.Command, gone.Command = nil, []string{"/nowhere/to/be/found"}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, run := range map[string]func() error{
+		"name the worker program": func() error { return conformance.Run(t.Context(), none, conformance.Cases(), nil) },
+		"there is no such file":   func() error { return conformance.Run(t.Context(), gone, conformance.Cases(), nil) },
+		"was given up":            func() error { return conformance.Run(over, self, conformance.Cases(), nil) },
+	} {
+		if err := run(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want %q", err, want)
+		}
 	}
 }

@@ -25,7 +25,7 @@ func leavingCases() []Case {
 		{Section: s, Name: "connection ends in a call", uses: []string{"hold_out"}, run: leavesHungUpBusy, Promise: "A worker whose connection ends leaves, although a call ignores everything."},
 		{Section: s, Name: "stream ends", uses: []string{"add"}, run: leavesWorkEnded, Promise: "A worker whose stream Work is ended by the host leaves."},
 		{Section: s, Name: "first and last call", uses: []string{"note"}, run: firstAndLast, Promise: "A pool's initializer is the worker's first call, and its finalizer the last before standard input ends."},
-		{Section: s, Name: "interrupt", uses: []string{"hold", "pid", "add"}, run: interrupted, Promise: "SIGINT, which a terminal sends to everybody, ends neither the worker nor a call."},
+		{Section: s, Name: "interrupt", uses: []string{"hold", "pid"}, run: interrupted, Promise: "SIGINT, which a terminal sends to everybody, ends neither the worker nor a call."},
 		{Section: s, Name: "interrupt of children", uses: []string{"child"}, run: childrenInterruptible, Promise: "What a task starts does not ignore SIGINT. Linux only."},
 		{Section: s, Name: "nothing is left", uses: []string{"child", "pid", "hold"}, run: nothingLeft, Promise: "When a pool is closed its workers are gone, busy or idle, and what they have started, and the sockets' directories."},
 		{Section: s, Name: "lost parent", uses: []string{"child", "pid", "hold_out"}, run: lostParent, Promise: "When the host is killed its worker is gone, and what that has started, although a call ignores everything."},

@@ -27,7 +27,7 @@ func nestedCases() []Case {
 		{Section: s, Name: "failures", uses: call, needs: nested, run: nestedFailures, Promise: "A HostReply with a failure of any kind, also one that nobody knows, is an error for the caller."},
 		{Section: s, Name: "replies for nobody", uses: []string{"call", "add"}, needs: nested, run: nestedRepliesForNobody, Promise: "A HostReply for a call that has ended, or that was never made, is dropped."},
 		{Section: s, Name: "caller cancelled", uses: call, needs: nested, run: nestedCancelled, Promise: "A call that waits for one of its own wakes up when it is cancelled, and ends."},
-		{Section: s, Name: "waiting is noted", uses: call, needs: []string{capHostCall, capRecorder}, run: nestedWaiting, Promise: "While a call waits for one of its own waiting_since says since when."},
+		{Section: s, Name: "waiting is noted", uses: []string{"call"}, needs: []string{capHostCall, capRecorder}, run: nestedWaiting, Promise: "While a call waits for one of its own waiting_since says since when."},
 		{Section: s, Name: "credit for a stream", uses: []string{"call_stream", "count", "add"}, needs: nested, run: nestedStreamCredit, Promise: "The worker gives credit for the values of a stream that it has called, and more as they are taken; it gives up what it does not want to the end."},
 		{Section: s, Name: "credit for a session", uses: []string{"call_session", "echo_session", "add"}, needs: nested, run: nestedSessionCredit, Promise: "To a session that it has called the worker sends only what the host has given credit for, then the end."},
 	}

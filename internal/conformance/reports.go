@@ -18,7 +18,7 @@ import (
 func reportCases() []Case {
 	const s = "reports"
 	return []Case{
-		{Section: s, Name: "progress", uses: []string{"progress", "pid"}, needs: []string{capProgress}, run: progress, Promise: "The last report of a call is known when it has ended."},
+		{Section: s, Name: "progress", uses: []string{"progress"}, needs: []string{capProgress}, run: progress, Promise: "The last report of a call is known when it has ended."},
 		{Section: s, Name: "progress message", uses: []string{"progress", "add"}, needs: []string{capProgress}, run: progressMessage, Promise: "Progress names its call and comes before the outcome, the last report in any case."},
 		{Section: s, Name: "progress not offered", uses: []string{"progress", "add"}, needs: []string{capProgress}, run: progressNotOffered, Promise: "Where the host has not offered progress none is sent, and the function works."},
 		{Section: s, Name: "log", uses: []string{"log", "pid"}, needs: []string{capLog}, run: logs, Promise: "Log lines reach the pool's logger with level, message and fields, in order."},

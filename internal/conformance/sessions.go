@@ -21,7 +21,7 @@ func sessionCases() []Case {
 	raw := []string{"echo_session", "add"}
 	return []Case{
 		{Section: s, Name: "echo", uses: echo, needs: session, run: sessionEcho, Promise: "Each value comes back at once, while the session is open; it ends when there are no more."},
-		{Section: s, Name: "both ways at once", uses: echo, needs: session, run: sessionBothWays, Promise: "5,000 values go in and come out while the caller sends and takes at the same time."},
+		{Section: s, Name: "both ways at once", uses: []string{"echo_session"}, needs: session, run: sessionBothWays, Promise: "5,000 values go in and come out while the caller sends and takes at the same time."},
 		{Section: s, Name: "sum", uses: []string{"sum_session", "pid"}, needs: session, run: sessionSum, Promise: "A session that only listens gets all values, more than its window, or none at all."},
 		{Section: s, Name: "large values", uses: echo, needs: session, run: sessionLarge, Promise: "Values of 8 MiB come back."},
 		{Section: s, Name: "ends early", uses: []string{"take_session", "pid"}, needs: session, run: sessionEndsEarly, Promise: "A session may return or fail while its caller still sends."},
@@ -33,7 +33,7 @@ func sessionCases() []Case {
 		{Section: s, Name: "values for nobody", uses: raw, needs: session, run: sessionValuesForNobody, Promise: "Values and ends for calls that have ended, or that never come, are dropped."},
 		{Section: s, Name: "values without credit", uses: []string{"deaf_session"}, needs: session, run: sessionWithoutCredit, Promise: "Values beyond the credit that the worker has given end the stream Work; it keeps no more than it has asked for."},
 		{Section: s, Name: "cancelled while it waits", uses: []string{"sum_session", "add"}, needs: session, run: sessionCancelled, Promise: "A session that waits for a value wakes up when it is cancelled, and ends."},
-		{Section: s, Name: "waiting is noted", uses: raw, needs: []string{capSession, capRecorder}, run: sessionWaiting, Promise: "While a session waits for a value waiting_since says since when."},
+		{Section: s, Name: "waiting is noted", uses: []string{"echo_session"}, needs: []string{capSession, capRecorder}, run: sessionWaiting, Promise: "While a session waits for a value waiting_since says since when."},
 	}
 }
 

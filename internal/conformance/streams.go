@@ -20,7 +20,7 @@ func streamCases() []Case {
 	return []Case{
 		{Section: s, Name: "values", uses: count, needs: stream, run: streamValues, Promise: "All values come, in their order, then the end: none, one, ten thousand; the worker lives."},
 		{Section: s, Name: "slow reader", uses: count, needs: stream, run: streamSlowReader, Promise: "A reader that takes its time, with a window of two, gets all."},
-		{Section: s, Name: "first value at once", uses: count, needs: stream, run: streamPrompt, Promise: "A value is on its way while the stream still waits for the next."},
+		{Section: s, Name: "first value at once", uses: []string{"count"}, needs: stream, run: streamPrompt, Promise: "A value is on its way while the stream still waits for the next."},
 		{Section: s, Name: "reader leaves", uses: count, needs: stream, run: streamLeft, Promise: "A stream without end whose reader leaves is cancelled and ends; the worker lives."},
 		{Section: s, Name: "fails half way", uses: count, needs: stream, run: streamFails, Promise: "The values before a failure come, then the failure; the worker lives."},
 		{Section: s, Name: "dies half way", uses: count, needs: stream, run: streamDies, Promise: "A process that dies in a stream is a crash behind the values that came; the next call runs in another."},
@@ -31,7 +31,7 @@ func streamCases() []Case {
 		{Section: s, Name: "credit of bytes", uses: []string{"chunks", "add"}, needs: stream, run: streamBytes, Promise: "A value of any size may be sent while both counts are above zero, which takes that of bytes below; it has to come above zero again first."},
 		{Section: s, Name: "credit for nobody", uses: raw, needs: stream, run: streamCreditForNobody, Promise: "Credit for calls that have ended, that never come or that are functions is dropped."},
 		{Section: s, Name: "cancel without credit", uses: raw, needs: stream, run: streamCancelWaiting, Promise: "A stream that waits for credit wakes up when it is cancelled, and ends."},
-		{Section: s, Name: "waiting is noted", uses: raw, needs: []string{capStream, capRecorder}, run: streamWaiting, Promise: "While a call waits for credit waiting_since says since when, and its run time stands still."},
+		{Section: s, Name: "waiting is noted", uses: []string{"count"}, needs: []string{capStream, capRecorder}, run: streamWaiting, Promise: "While a call waits for credit waiting_since says since when, and its run time stands still."},
 		{Section: s, Name: "others go on", uses: raw, needs: []string{capStream, capLanes}, run: streamNeighbour, Promise: "While a stream waits for credit the calls of other lanes run."},
 		{Section: s, Name: "very many values", uses: raw, needs: stream, run: streamMany, Promise: "100,000 values with credit for all come in messages of at most 65,536 elements."},
 	}

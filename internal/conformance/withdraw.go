@@ -16,10 +16,10 @@ func withdrawCases() []Case {
 	const s = "withdrawal"
 	note, recorder := []string{"note", "hold", "add"}, []string{capRecorder}
 	return []Case{
-		{Section: s, Name: "fence ahead of all", uses: note, needs: recorder, run: fenceAhead, Promise: "Calls beyond a fence that was there before them are declined in their order and do not run; started stays as it was."},
+		{Section: s, Name: "fence ahead of all", uses: []string{"note", "add"}, needs: recorder, run: fenceAhead, Promise: "Calls beyond a fence that was there before them are declined in their order and do not run; started stays as it was."},
 		{Section: s, Name: "fence in the queue", uses: note, needs: recorder, run: fenceInQueue, Promise: "Calls that wait behind one that runs are declined, each in its turn, when a fence is set between them."},
-		{Section: s, Name: "fence below", uses: note, needs: recorder, run: fenceBelow, Promise: "A fence below what has run stops what comes."},
-		{Section: s, Name: "no reply needed", uses: note, needs: recorder, run: fenceOfTheStuck, Promise: "What is taken back from a worker that is killed in the call before has not run."},
+		{Section: s, Name: "fence below", uses: []string{"note", "add"}, needs: recorder, run: fenceBelow, Promise: "A fence below what has run stops what comes."},
+		{Section: s, Name: "no reply needed", uses: []string{"note", "hold"}, needs: recorder, run: fenceOfTheStuck, Promise: "What is taken back from a worker that is killed in the call before has not run."},
 		{Section: s, Name: "race", uses: []string{"note", "add"}, needs: recorder, run: fenceRace, Promise: "However fence and start meet, no call is both taken back and run."},
 		{Section: s, Name: "sent ahead", uses: []string{"note", "hold"}, run: sentAhead, Promise: "Calls that a pool had sent ahead to a worker that is held up run exactly once, somewhere."},
 	}

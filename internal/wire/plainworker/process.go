@@ -20,17 +20,26 @@ import (
 	workerv1 "github.com/procpool/procpool/internal/gen/procpool/worker/v1"
 )
 
-// Serve serves tasks to the host that started this process, with a fault or, where that
-// is empty, without. It blocks until the worker is to leave; the program should end
-// then. The error says why it can't be a worker.
-func Serve(tasks []procpool.Task, fault Fault) error {
+// Options say what kind of worker it is.
+type Options struct {
+	// Fault is how the worker breaks the contract; empty, it does not.
+	Fault Fault
+	// Minimal has it do without what the document calls optional: one lane, no
+	// recorder, no capability. It is to serve functions alone.
+	Minimal bool
+}
+
+// Serve serves tasks to the host that started this process. It blocks until the worker
+// is to leave; the program should end then. The error says why it can't be a worker.
+func Serve(tasks []procpool.Task, o Options) error {
+	fault := o.Fault
 	if os.Getenv("PROCPOOL_PLUGIN_COOKIE") != "procpool-worker" {
 		return errors.New("this program is a worker: a pool starts it")
 	}
 	if os.Getenv("PLUGIN_CLIENT_CERT") != "" {
 		return errors.New("this worker can't do mutual TLS; switch AutoMTLS off")
 	}
-	s := &server{fault: fault, tasks: tasks, page: os.Getenv("PROCPOOL_RECORDER"), gone: make(chan struct{}), load: newLoad()}
+	s := &server{fault: fault, minimal: o.Minimal, tasks: tasks, page: os.Getenv("PROCPOOL_RECORDER"), gone: make(chan struct{}), load: newLoad()}
 	dir := os.Getenv("PLUGIN_UNIX_SOCKET_DIR")
 	if fault != KeepsEnv {
 		scrub()

@@ -24,6 +24,7 @@ type server struct {
 	workerv1.UnimplementedWorkerServiceServer
 
 	fault   Fault
+	minimal bool
 	tasks   []procpool.Task
 	page    string
 	gone    chan struct{}
@@ -62,14 +63,18 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	if s.hello == nil {
 		s.hello = r
 	}
-	if r.GetRecorder() && s.page != "" {
+	lanes, capabilities := max(r.GetLanes(), 1), []string{"pack", "stream", "session", "host_call", "progress", "log"}
+	if s.minimal {
+		lanes, capabilities = 1, nil
+	}
+	if r.GetRecorder() && s.page != "" && !s.minimal {
 		var err error
 		if s.recorder, err = openPage(s.page, s.fault == AnyPage); err != nil {
 			s.recorder = nil // without it, it is a worker all the same
 		}
 	}
 	if s.lanes == nil {
-		for i := range max(r.GetLanes(), 1) {
+		for i := range lanes {
 			s.lanes = append(s.lanes, &lane{server: s, index: i, page: s.recorder.lane(int(i)), wake: make(chan struct{}, 1)})
 		}
 		for _, l := range s.lanes {
@@ -78,7 +83,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	}
 	response := &workerv1.HelloResponse{
 		Sdk: "plain", Language: "go", Revision: 1, Lanes: uint32(len(s.lanes)), Pid: int64(os.Getpid()), RecorderOpen: s.recorder != nil,
-		Capabilities: []string{"pack", "stream", "session", "host_call", "progress", "log"},
+		Capabilities: capabilities,
 	}
 	for _, task := range s.tasks {
 		info := task.Describe()
@@ -89,8 +94,11 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	return response, nil
 }
 
-// offered reports whether the host has named a capability.
+// offered reports whether both sides have named a capability.
 func (s *server) offered(capability string) bool {
+	if s.minimal {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Contains(s.hello.GetCapabilities(), capability)
