@@ -80,14 +80,14 @@ func (c *Call) Reenters() bool {
 
 // relayActor makes s the spec of a call of an actor that came from elsewhere.
 func (s *spec) relayActor(r Relay) {
-	s.actor, s.method, s.restarts = r.Actor, r.Method, r.Restarts
+	s.actor, s.method, s.restarts = r.Actor, r.Method, min(max(r.Restarts, 0), maxRestarts)
 	switch {
 	case r.Method != "":
 		s.step, s.name = StepMethod, methodName(r.Task, r.Method)
 	case r.Actor.number > 0:
 		s.step = StepClose
 	default:
-		r.Actor.open, r.Actor.restarts, r.Actor.shared = s, r.Restarts, r.Shared
+		r.Actor.open, r.Actor.restarts, r.Actor.shared = s, s.restarts, r.Shared
 	}
 }
 

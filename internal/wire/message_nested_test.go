@@ -189,6 +189,8 @@ func FuzzHostCall(f *testing.F) {
 			Metadata: map[string]string{"a": "b"}, Kind: workerv1.TaskKind_TASK_KIND_SESSION, Key: "k", Priority: -7, RunLimitNanos: 6, Attempts: 2,
 			Suspect: true, Shared: true, ResultCredit: 4, ResultCreditBytes: 1 << 20,
 		},
+		{Id: 1, Name: "n", Kind: workerv1.TaskKind_TASK_KIND_ACTOR, Actor: 1<<53 - 1, Method: "m"},
+		{Id: 1, Name: "n", Kind: workerv1.TaskKind_TASK_KIND_ACTOR, Restarts: math.MaxUint32, Shared: true},
 		{Id: math.MaxUint64, Priority: math.MinInt32, TimeoutNanos: math.MaxUint64, RunLimitNanos: math.MaxUint64, Attempts: math.MaxUint32},
 		{Id: 1, Payload: &workerv1.HostCall_Segment{Segment: &workerv1.SegmentRef{}}},
 		{},
