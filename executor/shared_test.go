@@ -380,9 +380,11 @@ func TestSharedAtTheEnd(t *testing.T) {
 // Close ends whoever waits.
 func TestCloseEndsWaits(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 2})
-	if _, err := guard.Lock(t.Context(), pool); err != nil {
+	held, err := guard.Lock(t.Context(), pool)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer held.Unlock() // so that it is kept
 	said(t, follow(t, pool, "put a"), "")
 	waits := make(chan error, 3)
 	go func() { _, err := guard.Lock(t.Context(), pool); waits <- err }()
