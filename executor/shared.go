@@ -29,9 +29,11 @@ func (c *core) share(ctx context.Context, first *procpool.Call, n int) {
 // one that runs, was given up and still runs, or is the pool's own. It does not block.
 func (m *member) share(lane uint32, seq uint64, c *procpool.Call) {
 	var hooks sharedstate.Hooks
+	parent := sched.Parent{Worker: m.number, Lane: lane, Seq: seq}
+	hooks.Waits = func() (goes func()) { return m.sched.Pause(parent) }
 	if m.sched == m.core.sched && m.own.Load() == nil { // else it has no slot to lend
 		hooks.Lend = func() func() {
-			over, err := m.sched.Lend(sched.Parent{Worker: m.number, Lane: lane, Seq: seq}, c.Task())
+			over, err := m.sched.Lend(parent, c.Task())
 			if err != nil {
 				return nil // it waits all the same
 			}

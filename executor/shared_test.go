@@ -258,6 +258,30 @@ func TestWaitsAndTime(t *testing.T) {
 	free(t, pool, false)
 }
 
+// That is so also for a call that keeps its slot while it waits, since another goes on.
+func TestWaitThatKeepsItsSlot(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 2})
+	dir := t.TempDir()
+	busy := gate.Submit(t.Context(), pool, filepath.Join(dir, "gate"))
+	eventually(t, "the other one runs", func() bool { return exists(filepath.Join(dir, "gate.started")) })
+	held, err := guard.Lock(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := steps.Submit(t.Context(), pool, []string{"lock", "unlock"}, procpool.Timeout(150*time.Millisecond))
+	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond) // it lends its slot meanwhile
+	defer cancel()
+	if _, err := guard.Lock(ctx, pool); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	held.Unlock()
+	said(t, limited, "")
+	open(t, filepath.Join(dir, "gate"))
+	if _, err := result(t, busy); err != nil {
+		t.Error(err)
+	}
+}
+
 // Who gives up in the moment in which he gets it does not keep it.
 func TestLockGivenUpJustThen(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 2})
@@ -356,9 +380,11 @@ func TestSharedAtTheEnd(t *testing.T) {
 // Close ends whoever waits.
 func TestCloseEndsWaits(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 2})
-	if _, err := guard.Lock(t.Context(), pool); err != nil {
+	held, err := guard.Lock(t.Context(), pool)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer held.Unlock() // so that it is kept
 	said(t, follow(t, pool, "put a"), "")
 	waits := make(chan error, 3)
 	go func() { _, err := guard.Lock(t.Context(), pool); waits <- err }()

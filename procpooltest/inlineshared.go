@@ -29,8 +29,14 @@ func (a *attempt) share(ctx context.Context, c *procpool.Call) bool {
 	if a.over {
 		return false
 	}
-	a.r.ex.shared.Do(ctx, c, a.owner(), sharedstate.Hooks{Lend: a.r.lend, Waits: a.clock.wait, Goes: a.clock.resume})
+	a.r.ex.shared.Do(ctx, c, a.owner(), sharedstate.Hooks{Lend: a.r.lend, Waits: a.pause})
 	return true
+}
+
+// pause stops the attempt's clock, and returns what has it go on.
+func (a *attempt) pause() (goesOn func()) {
+	a.clock.wait()
+	return a.clock.resume
 }
 
 // stopSharing takes back what the attempt holds, which has ended.

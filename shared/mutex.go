@@ -24,7 +24,9 @@ func DefineMutex(name string) *Mutex {
 func (m *Mutex) Name() string { return m.name }
 
 // Lock locks the mutex. It blocks until that is possible, at most until ctx ends. Locks
-// are granted in the order in which they were asked for.
+// are granted in the order in which they were asked for. The program keeps what it gets
+// and unlocks it: a lock whose Held is garbage counts as abandoned. A call may leave it to
+// its own end.
 func (m *Mutex) Lock(ctx context.Context, ex procpool.Executor) (*Held, error) {
 	return m.lock(ctx, ex, sharedop.Args{Name: m.name})
 }

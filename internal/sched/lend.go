@@ -16,8 +16,46 @@ type loan struct {
 	lane   *lane         // nil when the call has ended there
 	seq    uint64        // of the call
 	calls  int           // outstanding; the slot is lent while there are any
-	since  int64         // when it was lent
-	waited time.Duration // how long it was lent before
+	waits  int           // why the call waits: that its slot is lent is one reason
+	since  int64         // when it began to wait
+	waited time.Duration // how long it has waited before
+}
+
+// pause says that the call waits, for one reason more.
+func (ln *loan) pause(now int64) {
+	if ln.waits == 0 {
+		ln.since = now
+	}
+	ln.waits++
+}
+
+// resume says that it waits for one reason less.
+func (ln *loan) resume(now int64) {
+	ln.waits--
+	if ln.waits == 0 {
+		ln.waited += time.Duration(now - ln.since)
+	}
+}
+
+// Pause says that the running call p waits from now on and keeps its slot: that time
+// does not count as run time. goesOn, which is to be called once, ends that.
+func (s *Scheduler) Pause(p Parent) (goesOn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, c := s.runningLocked(p)
+	if c == nil {
+		return func() {}
+	}
+	ln := l.loanFor(p.Seq)
+	ln.pause(s.now())
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		ln.resume(s.now())
+		if ln.waits == 0 && ln.lane != nil && !s.ended {
+			s.goesOnLocked(ln.lane)
+		}
+	}
 }
 
 // loanFor returns the loan of the call that runs.
@@ -106,7 +144,7 @@ func (s *Scheduler) lendLocked(ln *loan) {
 		return
 	}
 	l := ln.lane
-	ln.since = s.now()
+	ln.pause(s.now())
 	l.worker.waiting++
 	if l.worker.stuck() {
 		s.relieveLocked()
@@ -127,7 +165,7 @@ func (s *Scheduler) returnLocked(ln *loan) {
 		return
 	}
 	l, w := ln.lane, ln.lane.worker
-	ln.waited += time.Duration(s.now() - ln.since)
+	ln.resume(s.now())
 	if w.stuck() {
 		s.fleet.stale = true
 	}

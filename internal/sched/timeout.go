@@ -81,7 +81,7 @@ func (s *Scheduler) overtimeLocked(l *lane) (c *procpool.Call, seq uint64, over 
 	if !w.recorder {
 		// What was sent has started, alone.
 		seq, finished, ran = l.base, 0, time.Duration(now)
-		waits = l.waits()
+		waits = l.pauses()
 	}
 	if seq > l.sendEnd || seq < l.ran {
 		s.killLocked(w, errSenseless)
@@ -154,19 +154,22 @@ func (l *lane) mayWait(c *procpool.Call, seq uint64) bool {
 	return c.Kind().HasValues() || l.loan != nil && l.loan.seq == seq
 }
 
-// waited returns how long the call has waited for nested calls, by the host's books.
+// pauses reports whether the lane's call waits for something that the host knows of.
+func (l *lane) pauses() bool { return l.loan != nil && l.loan.waits > 0 }
+
+// waited returns how long the call has waited for such things, by the host's books.
 func (l *lane) waited(seq uint64, now int64) time.Duration {
 	switch {
 	case l.loan == nil || l.loan.seq != seq:
 		return 0
-	case l.waits():
+	case l.pauses():
 		return l.loan.waited + time.Duration(now-l.loan.since)
 	default:
 		return l.loan.waited
 	}
 }
 
-// goesOnLocked has the time limit of a call looked at that has waited for nested calls.
+// goesOnLocked has the time limit of a call looked at that has waited.
 func (s *Scheduler) goesOnLocked(l *lane) {
 	if c := l.at(l.loan.seq); c != nil && c.Timeout() > 0 && c.Slot.Mark == markSent {
 		left := time.Duration(0)

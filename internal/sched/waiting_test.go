@@ -42,6 +42,51 @@ func TestTimeoutDoesNotCountWaiting(t *testing.T) {
 	}
 }
 
+// So does the time in which it waits for something else, whether it lends its slot or
+// not, and for several things at once.
+func TestTimeoutDoesNotCountPauses(t *testing.T) {
+	for _, recorder := range []bool{true, false} {
+		t.Run(map[bool]string{true: "recorder", false: "no recorder"}[recorder], func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				h := newHost(t, nesting)
+				h.Grow(1)
+				p := h.startWith(func(l *script) {
+					l.lanes(3)
+					l.extra, l.recorder = 2, recorder
+				})
+				f := h.call(context.Background(), "p", procpool.Timeout(time.Second))
+				p.begin("p")
+				for i := range 3 {
+					pass(300 * time.Millisecond)
+					ran := p.freeze()
+					first := h.Pause(p.parent("p"))
+					pass(time.Hour)
+					second := h.Pause(p.parent("p"))
+					if i > 0 {
+						over, err := h.Lend(p.parent("p"), "work")
+						if err != nil {
+							t.Fatal(err)
+						}
+						pass(time.Hour)
+						over()
+					}
+					first()
+					pass(time.Hour)
+					wantOpen(t, f)
+					second()
+					p.goOn(ran)
+				}
+				pass(100*time.Millisecond - 1)
+				wantOpen(t, f)
+				pass(1)
+				wantTimeout(t, f)
+				h.Pause(p.parent("p"))() // it was given up, and still runs
+				h.Pause(sched.Parent{Worker: 77})()
+			})
+		})
+	}
+}
+
 // freeze has the lane's call wait, and returns how long it has run.
 func (l *script) freeze() time.Duration {
 	l.mu.Lock()

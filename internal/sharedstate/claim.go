@@ -156,8 +156,7 @@ func (r *Registry) waitLocked(ctx context.Context, cl *claim, hooks Hooks) error
 		cl.timer = time.AfterFunc(lendAfter, func() { r.mayLend(cl, hooks) })
 	}
 	if hooks.Waits != nil {
-		hooks.Waits()
-		cl.goes = hooks.Goes
+		cl.goes = hooks.Waits()
 	}
 	return nil
 }

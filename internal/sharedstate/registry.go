@@ -45,9 +45,9 @@ type Hooks struct {
 	// without it that is taken to be so. Both are called on a goroutine of their own.
 	Lend  func() (back func())
 	Stuck func(waiting int) bool
-	// Waits is called when the wait begins, before Do returns, and Goes when it is
-	// over. They must not call back.
-	Waits, Goes func()
+	// Waits is called when the wait begins, before Do returns, and must not call
+	// back. What it returns is called when the wait is over.
+	Waits func() (goes func())
 }
 
 // Registry is the shared state of one executor. Its methods are safe for concurrent
