@@ -81,8 +81,9 @@ fmt: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf ## format Go and proto files
 	buf format -w
 
 .PHONY: generate
-generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## rebuild internal/gen from proto/
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## rebuild internal/gen, and the Python SDK's messages, from proto/
 	buf generate
+	cd sdk/python && $(PYTHON) generate.py
 
 .PHONY: python-package
 python-package: python ## build the wheel of the Python SDK into out/python, and serve a task with it in an empty environment

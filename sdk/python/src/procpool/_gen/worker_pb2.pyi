@@ -13,6 +13,7 @@ class TaskKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TASK_KIND_STREAM: _ClassVar[TaskKind]
     TASK_KIND_ACTOR: _ClassVar[TaskKind]
     TASK_KIND_SESSION: _ClassVar[TaskKind]
+    TASK_KIND_SHARED: _ClassVar[TaskKind]
 
 class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +32,8 @@ class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_KIND_QUEUE_FULL: _ClassVar[FailureKind]
     FAILURE_KIND_START: _ClassVar[FailureKind]
     FAILURE_KIND_NESTING_LIMIT: _ClassVar[FailureKind]
+    FAILURE_KIND_ACTOR_ENDED: _ClassVar[FailureKind]
+    FAILURE_KIND_REENTRANT: _ClassVar[FailureKind]
 
 class LogLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +47,7 @@ TASK_KIND_FUNCTION: TaskKind
 TASK_KIND_STREAM: TaskKind
 TASK_KIND_ACTOR: TaskKind
 TASK_KIND_SESSION: TaskKind
+TASK_KIND_SHARED: TaskKind
 FAILURE_KIND_UNSPECIFIED: FailureKind
 FAILURE_KIND_TASK: FailureKind
 FAILURE_KIND_PANIC: FailureKind
@@ -59,6 +63,8 @@ FAILURE_KIND_CLOSED: FailureKind
 FAILURE_KIND_QUEUE_FULL: FailureKind
 FAILURE_KIND_START: FailureKind
 FAILURE_KIND_NESTING_LIMIT: FailureKind
+FAILURE_KIND_ACTOR_ENDED: FailureKind
+FAILURE_KIND_REENTRANT: FailureKind
 LOG_LEVEL_UNSPECIFIED: LogLevel
 LOG_LEVEL_DEBUG: LogLevel
 LOG_LEVEL_INFO: LogLevel
@@ -104,7 +110,7 @@ class HelloResponse(_message.Message):
     def __init__(self, sdk: _Optional[str] = ..., sdk_version: _Optional[str] = ..., language: _Optional[str] = ..., revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., lanes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskDescription, _Mapping]]] = ..., pid: _Optional[int] = ..., recorder_open: bool = ...) -> None: ...
 
 class TaskDescription(_message.Message):
-    __slots__ = ("name", "input", "output", "codecs", "doc", "kind", "methods", "receives")
+    __slots__ = ("name", "input", "output", "codecs", "doc", "kind", "methods", "receives", "method_types")
     NAME_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +119,7 @@ class TaskDescription(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     RECEIVES_FIELD_NUMBER: _ClassVar[int]
+    METHOD_TYPES_FIELD_NUMBER: _ClassVar[int]
     name: str
     input: str
     output: str
@@ -121,26 +128,35 @@ class TaskDescription(_message.Message):
     kind: TaskKind
     methods: _containers.RepeatedScalarFieldContainer[str]
     receives: str
-    def __init__(self, name: _Optional[str] = ..., input: _Optional[str] = ..., output: _Optional[str] = ..., codecs: _Optional[_Iterable[str]] = ..., doc: _Optional[str] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., methods: _Optional[_Iterable[str]] = ..., receives: _Optional[str] = ...) -> None: ...
+    method_types: _containers.RepeatedCompositeFieldContainer[MethodDescription]
+    def __init__(self, name: _Optional[str] = ..., input: _Optional[str] = ..., output: _Optional[str] = ..., codecs: _Optional[_Iterable[str]] = ..., doc: _Optional[str] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., methods: _Optional[_Iterable[str]] = ..., receives: _Optional[str] = ..., method_types: _Optional[_Iterable[_Union[MethodDescription, _Mapping]]] = ...) -> None: ...
+
+class MethodDescription(_message.Message):
+    __slots__ = ("input", "output", "codecs", "doc")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CODECS_FIELD_NUMBER: _ClassVar[int]
+    DOC_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    output: str
+    codecs: _containers.RepeatedScalarFieldContainer[str]
+    doc: str
+    def __init__(self, input: _Optional[str] = ..., output: _Optional[str] = ..., codecs: _Optional[_Iterable[str]] = ..., doc: _Optional[str] = ...) -> None: ...
 
 class WorkRequest(_message.Message):
-    __slots__ = ("tasks", "lane_opens", "values", "credits", "lane_closes", "host_replies")
+    __slots__ = ("tasks", "values", "credits", "host_replies")
     TASKS_FIELD_NUMBER: _ClassVar[int]
-    LANE_OPENS_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
-    LANE_CLOSES_FIELD_NUMBER: _ClassVar[int]
     HOST_REPLIES_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[Task]
-    lane_opens: _containers.RepeatedCompositeFieldContainer[LaneOpen]
     values: _containers.RepeatedCompositeFieldContainer[StreamValue]
     credits: _containers.RepeatedCompositeFieldContainer[Credit]
-    lane_closes: _containers.RepeatedCompositeFieldContainer[LaneClose]
     host_replies: _containers.RepeatedCompositeFieldContainer[HostReply]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., lane_opens: _Optional[_Iterable[_Union[LaneOpen, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[StreamValue, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., lane_closes: _Optional[_Iterable[_Union[LaneClose, _Mapping]]] = ..., host_replies: _Optional[_Iterable[_Union[HostReply, _Mapping]]] = ...) -> None: ...
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[StreamValue, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., host_replies: _Optional[_Iterable[_Union[HostReply, _Mapping]]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("seq", "lane", "function", "codec", "inline", "segment", "item_sizes", "timeout_nanos", "metadata", "result_credit", "streams_argument", "method", "attempt", "result_credit_bytes")
+    __slots__ = ("seq", "lane", "function", "codec", "inline", "segment", "item_sizes", "timeout_nanos", "metadata", "result_credit", "streams_argument", "method", "attempt", "result_credit_bytes", "actor")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +178,7 @@ class Task(_message.Message):
     METHOD_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     RESULT_CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     seq: int
     lane: int
     function: int
@@ -176,7 +193,8 @@ class Task(_message.Message):
     method: int
     attempt: int
     result_credit_bytes: int
-    def __init__(self, seq: _Optional[int] = ..., lane: _Optional[int] = ..., function: _Optional[int] = ..., codec: _Optional[str] = ..., inline: _Optional[bytes] = ..., segment: _Optional[_Union[SegmentRef, _Mapping]] = ..., item_sizes: _Optional[_Iterable[int]] = ..., timeout_nanos: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., result_credit: _Optional[int] = ..., streams_argument: bool = ..., method: _Optional[int] = ..., attempt: _Optional[int] = ..., result_credit_bytes: _Optional[int] = ...) -> None: ...
+    actor: int
+    def __init__(self, seq: _Optional[int] = ..., lane: _Optional[int] = ..., function: _Optional[int] = ..., codec: _Optional[str] = ..., inline: _Optional[bytes] = ..., segment: _Optional[_Union[SegmentRef, _Mapping]] = ..., item_sizes: _Optional[_Iterable[int]] = ..., timeout_nanos: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., result_credit: _Optional[int] = ..., streams_argument: bool = ..., method: _Optional[int] = ..., attempt: _Optional[int] = ..., result_credit_bytes: _Optional[int] = ..., actor: _Optional[int] = ...) -> None: ...
 
 class SegmentRef(_message.Message):
     __slots__ = ("path", "id", "offset", "size")
@@ -189,36 +207,6 @@ class SegmentRef(_message.Message):
     offset: int
     size: int
     def __init__(self, path: _Optional[str] = ..., id: _Optional[int] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
-
-class LaneOpen(_message.Message):
-    __slots__ = ("lane", "session", "actor")
-    LANE_FIELD_NUMBER: _ClassVar[int]
-    SESSION_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
-    lane: int
-    session: Session
-    actor: Actor
-    def __init__(self, lane: _Optional[int] = ..., session: _Optional[_Union[Session, _Mapping]] = ..., actor: _Optional[_Union[Actor, _Mapping]] = ...) -> None: ...
-
-class Session(_message.Message):
-    __slots__ = ("key",)
-    KEY_FIELD_NUMBER: _ClassVar[int]
-    key: str
-    def __init__(self, key: _Optional[str] = ...) -> None: ...
-
-class Actor(_message.Message):
-    __slots__ = ("key", "constructor")
-    KEY_FIELD_NUMBER: _ClassVar[int]
-    CONSTRUCTOR_FIELD_NUMBER: _ClassVar[int]
-    key: str
-    constructor: Task
-    def __init__(self, key: _Optional[str] = ..., constructor: _Optional[_Union[Task, _Mapping]] = ...) -> None: ...
-
-class LaneClose(_message.Message):
-    __slots__ = ("lane",)
-    LANE_FIELD_NUMBER: _ClassVar[int]
-    lane: int
-    def __init__(self, lane: _Optional[int] = ...) -> None: ...
 
 class StreamValue(_message.Message):
     __slots__ = ("seq", "lane", "inline", "segment", "end", "host_call")
@@ -387,7 +375,7 @@ class Drain(_message.Message):
     def __init__(self) -> None: ...
 
 class HostReply(_message.Message):
-    __slots__ = ("id", "inline", "segment", "failure", "worker", "pid", "wait_nanos", "run_nanos")
+    __slots__ = ("id", "inline", "segment", "failure", "worker", "pid", "wait_nanos", "run_nanos", "actor")
     ID_FIELD_NUMBER: _ClassVar[int]
     INLINE_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
@@ -396,6 +384,7 @@ class HostReply(_message.Message):
     PID_FIELD_NUMBER: _ClassVar[int]
     WAIT_NANOS_FIELD_NUMBER: _ClassVar[int]
     RUN_NANOS_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     id: int
     inline: bytes
     segment: SegmentRef
@@ -404,7 +393,8 @@ class HostReply(_message.Message):
     pid: int
     wait_nanos: int
     run_nanos: int
-    def __init__(self, id: _Optional[int] = ..., inline: _Optional[bytes] = ..., segment: _Optional[_Union[SegmentRef, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., worker: _Optional[int] = ..., pid: _Optional[int] = ..., wait_nanos: _Optional[int] = ..., run_nanos: _Optional[int] = ...) -> None: ...
+    actor: int
+    def __init__(self, id: _Optional[int] = ..., inline: _Optional[bytes] = ..., segment: _Optional[_Union[SegmentRef, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., worker: _Optional[int] = ..., pid: _Optional[int] = ..., wait_nanos: _Optional[int] = ..., run_nanos: _Optional[int] = ..., actor: _Optional[int] = ...) -> None: ...
 
 class ControlResponse(_message.Message):
     __slots__ = ("pong",)
@@ -458,7 +448,7 @@ class Progress(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., lane: _Optional[int] = ..., done: _Optional[float] = ..., total: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
 
 class HostCall(_message.Message):
-    __slots__ = ("id", "parent_seq", "parent_lane", "name", "codec", "inline", "segment", "timeout_nanos", "metadata", "kind", "key", "priority", "run_limit_nanos", "attempts", "suspect", "shared", "result_credit", "result_credit_bytes")
+    __slots__ = ("id", "parent_seq", "parent_lane", "name", "codec", "inline", "segment", "timeout_nanos", "metadata", "kind", "key", "priority", "run_limit_nanos", "attempts", "suspect", "shared", "result_credit", "result_credit_bytes", "no_reply", "actor", "method", "restarts")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -484,6 +474,10 @@ class HostCall(_message.Message):
     SHARED_FIELD_NUMBER: _ClassVar[int]
     RESULT_CREDIT_FIELD_NUMBER: _ClassVar[int]
     RESULT_CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NO_REPLY_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
     id: int
     parent_seq: int
     parent_lane: int
@@ -502,7 +496,11 @@ class HostCall(_message.Message):
     shared: bool
     result_credit: int
     result_credit_bytes: int
-    def __init__(self, id: _Optional[int] = ..., parent_seq: _Optional[int] = ..., parent_lane: _Optional[int] = ..., name: _Optional[str] = ..., codec: _Optional[str] = ..., inline: _Optional[bytes] = ..., segment: _Optional[_Union[SegmentRef, _Mapping]] = ..., timeout_nanos: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., run_limit_nanos: _Optional[int] = ..., attempts: _Optional[int] = ..., suspect: bool = ..., shared: bool = ..., result_credit: _Optional[int] = ..., result_credit_bytes: _Optional[int] = ...) -> None: ...
+    no_reply: bool
+    actor: int
+    method: str
+    restarts: int
+    def __init__(self, id: _Optional[int] = ..., parent_seq: _Optional[int] = ..., parent_lane: _Optional[int] = ..., name: _Optional[str] = ..., codec: _Optional[str] = ..., inline: _Optional[bytes] = ..., segment: _Optional[_Union[SegmentRef, _Mapping]] = ..., timeout_nanos: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., run_limit_nanos: _Optional[int] = ..., attempts: _Optional[int] = ..., suspect: bool = ..., shared: bool = ..., result_credit: _Optional[int] = ..., result_credit_bytes: _Optional[int] = ..., no_reply: bool = ..., actor: _Optional[int] = ..., method: _Optional[str] = ..., restarts: _Optional[int] = ...) -> None: ...
 
 class HostCancel(_message.Message):
     __slots__ = ("id",)
