@@ -74,13 +74,14 @@ func (p *python) openBare(ctx context.Context, count int) (*grpcPong, error) {
 		cmd := exec.CommandContext(context.WithoutCancel(ctx), p.interpreter, p.script("bare.py"), socket)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, err
+		}
 		go func() {
-			if err == nil {
-				_, err = bufio.NewReader(out).ReadString('\n')
-			}
+			_, err := bufio.NewReader(out).ReadString('\n')
 			said <- err
 		}()
-		return cmd, err
+		return cmd, nil
 	})
 	if err != nil {
 		return nil, err
