@@ -28,6 +28,7 @@ func (s *Scheduler) EnqueueNested(c *procpool.Call, p Parent, depth int) error {
 	ln, err := s.admitNestedLocked(c, p, depth)
 	if err != nil {
 		s.counters.refused++
+		s.dispatchLocked() // a loan that was found to be over may have made room
 		return err
 	}
 	s.stamp = max(s.stamp+1, s.now())
