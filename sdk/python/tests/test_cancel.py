@@ -138,7 +138,10 @@ def test_cancels_of_what_is_over_or_never_comes_hit_nothing(start: Start) -> Non
 
 
 def test_no_call_ever_gets_the_cancel_of_another(start: Start) -> None:
-    """Thousands of calls of microseconds, a part of which is given up at any moment."""
+    """Thousands of calls of microseconds, a part of which is given up at any moment.
+
+    Which of them a cancel finds waiting, at work or over is chance: each may be so.
+    """
     worker = start(WORKER)
     chance = random.Random(5)
     cancelled: set[int] = set()
@@ -161,18 +164,15 @@ def test_no_call_ever_gets_the_cancel_of_another(start: Start) -> None:
     worker.outcome(last)
     outcomes = {o.seq: o for o in worker.taken(pb.Outcome)}
     assert set(outcomes) == set(wanted)
-    kinds = {"inline": 0, "declined": 0, "failure": 0}
     for seq, outcome in outcomes.items():
-        kind = outcome.WhichOneof("result") or ""
-        kinds[kind] += 1
+        kind = outcome.WhichOneof("result")
         if kind == "inline":
             assert cbor2.loads(outcome.inline) == wanted[seq]
         else:
             assert seq in cancelled, f"call {seq} got {outcome}"
+            assert kind in ("declined", "failure")
         if kind == "failure":
             assert outcome.failure.type.endswith("Cancelled")
-    assert kinds["inline"] >= len(wanted) - len(cancelled)
-    assert kinds["declined"] > 0
 
 
 @pytest.mark.parametrize(("name", "times"), [("spin", 400), ("sleep", 1000), ("swallow", 40)])
