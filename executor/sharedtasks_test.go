@@ -55,7 +55,7 @@ var (
 )
 
 func sharedTasks() []procpool.Task {
-	return []procpool.Task{steps, stepsBeside, tally, initialStep, aloneInside, reaps}
+	return []procpool.Task{steps, stepsBeside, tally, initialStep, aloneInside, reaps, relock}
 }
 
 // tallyOne is what must not be done by two at a time.

@@ -49,7 +49,7 @@ func (s *Semaphore) acquire(ctx context.Context, ex procpool.Executor, args shar
 	if err != nil {
 		return nil, err
 	}
-	p := &Permits{Held{grant: g, abandoned: reply.Abandoned}}
+	p := &Permits{held: Held{grant: g, abandoned: reply.Abandoned}}
 	p.held.keeper = keep(p, g, reply)
 	return p, nil
 }

@@ -61,11 +61,15 @@ var importRules = []importRule{
 		why:  "it is what two sides say to each other, and neither may bring the other along",
 	},
 	{
+		tree: "internal/lockkeep",
+		why:  "when a lock is kept is decided without transport, so that all of it runs in virtual time",
+	},
+	{
 		tree: "internal/sharedstate", ours: []string{".", "internal/sharedop"},
 		why: "who holds what is decided without processes and transport, so that all of it runs in virtual time, in a pool and inline alike",
 	},
 	{
-		tree: "shared", ours: []string{".", "internal/sharedop"},
+		tree: "shared", ours: []string{".", "internal/sharedop", "internal/lockkeep"},
 		why: "it is used in tasks as in the program, so it may know of no pool and of nothing that keeps the state",
 	},
 	{
@@ -73,7 +77,7 @@ var importRules = []importRule{
 		why: "a child process is made and buried the same way whatever runs in it",
 	},
 	{
-		tree: "internal/wire", ours: []string{".", "internal/proc", "internal/gen"},
+		tree: "internal/wire", ours: []string{".", "internal/proc", "internal/gen", "internal/lockkeep"},
 		modules: []string{grpcModule, protobufModule, pluginModule, hclogModule, sysModule},
 		why:     "it alone knows gRPC and go-plugin, and knows nothing of pools or of the user's main",
 	},
@@ -231,6 +235,8 @@ func TestImportRulesRefuse(t *testing.T) {
 		{dir: "internal/sched", imports: modulePath + "/internal/proc"},
 		{dir: "internal/sched", imports: grpcModule},
 		{dir: "internal/sharedop", imports: modulePath},
+		{dir: "internal/lockkeep", imports: modulePath},
+		{dir: "shared", imports: modulePath + "/internal/lockkeep", want: true},
 		{dir: "internal/sharedstate", imports: modulePath, want: true},
 		{dir: "internal/sharedstate", imports: modulePath + "/internal/sharedop", want: true},
 		{dir: "internal/sharedstate", imports: modulePath + "/internal/sched"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/procpool/procpool"
+	"github.com/procpool/procpool/shared"
 )
 
 // What the task below asks of a host that keeps shared state.
@@ -23,4 +24,18 @@ var operates = procpool.Define("operates", func(ctx context.Context, n int) (int
 		err = errors.New("it waits for an answer")
 	}
 	return got, err
+})
+
+var relocked = shared.DefineMutex("relocked")
+
+// relocks locks and unlocks so often.
+var relocks = procpool.Define("relocks", func(ctx context.Context, n int) (int, error) {
+	for range n {
+		held, err := relocked.Lock(ctx, procpool.ExecutorFrom(ctx))
+		if err != nil {
+			return 0, err
+		}
+		held.Unlock()
+	}
+	return n, nil
 })

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/procpool/procpool"
@@ -58,6 +59,37 @@ func TestSharedCalls(t *testing.T) {
 		if want := []string{"counter.add", "mutex.unlock", "end"}; !slices.Equal(came[i:i+3], want) {
 			t.Fatalf("what came was %q, want %q", came[i:i+3], want)
 		}
+	}
+}
+
+// A task that locks again and again asks the host now and then only, and has told it of
+// every unlock before its own end.
+func TestRelockingAsksTheHostSeldom(t *testing.T) {
+	const rounds = 5000
+	var locks, unlocks, atEnd atomic.Int64
+	h := start(t, func(o *wire.Options) {
+		o.OnShared = func(_ uint32, _ uint64, c *procpool.Call) {
+			if c.Task() == "mutex.lock" {
+				locks.Add(1)
+			} else {
+				unlocks.Add(1)
+			}
+			c.Finish([]byte{0xa0}, nil) // an empty map in CBOR
+		}
+		replies := o.OnReplies
+		o.OnReplies = func(r []wire.Reply) {
+			atEnd.Store(unlocks.Load())
+			replies(r)
+		}
+	})
+	for range 20 {
+		if got := mustResult(t, relocks.Submit(t.Context(), h, rounds)); got != rounds {
+			t.Fatalf("got %d, want %d", got, rounds)
+		}
+		if asked := locks.Swap(0); asked == 0 || asked > rounds/2 || atEnd.Load() != asked {
+			t.Fatalf("%d rounds: the host was asked %d times, and at the end of the call told of %d unlocks", rounds, asked, atEnd.Load())
+		}
+		unlocks.Store(0)
 	}
 }
 

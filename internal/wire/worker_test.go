@@ -237,7 +237,7 @@ var (
 var tasks = slices.Concat([]procpool.Task{
 	square, echo, fails, panics, oddPanics, goexit, exits, signals, spin, forever, untilCancelled, dawdle, remaining, tenant, makeBytes,
 	flood, readStdin, environ, grandchild, leak, dieQuick, hangUp, burn, attempt, blocks,
-}, streamTasks, nestingTasks, []procpool.Task{operates}, actorTasks)
+}, streamTasks, nestingTasks, []procpool.Task{operates, relocks}, actorTasks)
 
 func busy(d time.Duration) {
 	for start := time.Now(); time.Since(start) < d; {
