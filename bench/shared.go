@@ -17,10 +17,15 @@ var (
 )
 
 var (
-	locks = procpool.Define("locks", inTask(lockOften))
-	puts  = procpool.Define("puts", inTask(putMany))
-	gets  = procpool.Define("gets", inTask(getMany))
+	locks       = procpool.Define("locks", inTask(lockOften))
+	puts        = procpool.Define("puts", inTask(putMany))
+	gets        = procpool.Define("gets", inTask(getMany))
+	putsBatches = procpool.Define("puts_batches", inTask(putBatches))
+	getsBatches = procpool.Define("gets_batches", inTask(getBatches))
 )
+
+// batch is how many items go into the queue and out of it at a time, where they do.
+const batch = 20
 
 // use uses shared state so often.
 type use func(ctx context.Context, ex procpool.Executor, count int) error
@@ -63,6 +68,37 @@ func getMany(ctx context.Context, ex procpool.Executor, count int) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// putBatches puts the numbers below count into the queue, some at a time.
+func putBatches(ctx context.Context, ex procpool.Executor, count int) error {
+	numbers := make([]int, 0, batch)
+	for i := range count {
+		numbers = append(numbers, i)
+		if len(numbers) < batch && i < count-1 {
+			continue
+		}
+		if err := benchQueue.PutAll(ctx, ex, numbers); err != nil {
+			return err
+		}
+		numbers = numbers[:0]
+	}
+	return nil
+}
+
+// getBatches gets items, as many as there are, and says of them that they are done.
+func getBatches(ctx context.Context, ex procpool.Executor, count int) error {
+	for count > 0 {
+		items, err := benchQueue.GetMany(ctx, ex, min(batch, count))
+		if err == nil {
+			err = benchQueue.DoneAll(ctx, items)
+		}
+		if err != nil {
+			return err
+		}
+		count -= len(items)
 	}
 	return nil
 }

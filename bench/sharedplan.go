@@ -6,8 +6,8 @@ import "context"
 const pythonManager = "multiprocessing.Manager"
 
 // sharedMeasures are those of shared state, which is used by the program or by tasks in
-// workers, and beside it by processes of multiprocessing. The bounds are those of the issue that asked for
-// shared state: docs/benchmarks/README.md explains each.
+// workers, and beside it by processes of multiprocessing. The bounds are those of the
+// issue that asked for shared state: docs/benchmarks/README.md explains each.
 func sharedMeasures(n counts, py *python) []measure {
 	one := func(name, what, script string, each int, open func(ctx context.Context) (subject, error)) measure {
 		return measure{
@@ -32,8 +32,11 @@ func sharedMeasures(n counts, py *python) []measure {
 		one("lock-contended", "lock and unlock, by each of two tasks", "manager-contended", n.shared/10, func(ctx context.Context) (subject, error) {
 			return openShared(ctx, n.shared, locks, locks)
 		}),
-		one("queue", "queue: items put, got and done", "manager-queue", n.shared/10, func(ctx context.Context) (subject, error) {
+		one("queue", "queue: items put, got and done, by tasks", "manager-queue", n.shared/10, func(ctx context.Context) (subject, error) {
 			return openShared(ctx, n.shared, puts, gets)
+		}),
+		one("queue-batches", "the same, 20 items at a time", "manager-queue", n.shared/10, func(ctx context.Context) (subject, error) {
+			return openShared(ctx, n.shared*10, putsBatches, getsBatches)
 		}),
 	}
 }

@@ -40,7 +40,7 @@ var (
 
 // served lists them for the workers.
 func served() []procpool.Task {
-	return []procpool.Task{same, echo, workerPID, work, block, numbers, pong, nestedTrips, locks, puts, gets, holders}
+	return []procpool.Task{same, echo, workerPID, work, block, numbers, pong, nestedTrips, locks, puts, gets, putsBatches, getsBatches, holders}
 }
 
 func killSelf() error {

@@ -162,6 +162,29 @@ func TestDeathWithAnItem(t *testing.T) {
 	}
 }
 
+// The same of several that were put, taken and done at a time: each goes its own way.
+func TestDeathWithABatch(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 2})
+	died(t, follow(t, pool, "put_all a,b,c,d,e", "die kill"))
+	died(t, follow(t, pool, "get_many 2", "done_all", "get_many 2", "die kill"))
+	info, err := jobs.Info(t.Context(), pool)
+	if info != (shared.QueueInfo{Queued: 3}) || err != nil {
+		t.Errorf("%+v, %v", info, err)
+	}
+	said(t, follow(t, pool, "get_many 10", "done_all"), "c#2 d#2 e#1")
+
+	// One that waits for room for all dies, and nobody waits behind it.
+	said(t, follow(t, pool, "put_all 1,2,3,4,5,6,7,8"), "")
+	waits := follow(t, pool, "add", "put_all x,y,z")
+	eventually(t, "it waits", func() bool { n, err := total.Value(t.Context(), pool); return n == 1 && err == nil })
+	killIts(t, waits)
+	died(t, waits)
+	said(t, follow(t, pool, "put_all 9,10", "get_many 10", "done_all"), "1#1 2#1 3#1 4#1 5#1 6#1 7#1 8#1 9#1 10#1")
+	if err := jobs.Join(t.Context(), pool); err != nil {
+		t.Error(err)
+	}
+}
+
 // Done that was acknowledged holds, whatever becomes of who has said it.
 func TestDeathBehindDone(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 1})

@@ -79,6 +79,7 @@ func takeSteps(ctx context.Context, in []string) (string, error) {
 		held    *shared.Held
 		permits *shared.Permits
 		item    *shared.Item[string]
+		items   []*shared.Item[string]
 		err     error
 	)
 	end := time.Now().Add(time.Hour)
@@ -110,6 +111,16 @@ func takeSteps(ctx context.Context, in []string) (string, error) {
 			if item, err = jobs.Get(ctx, ex); err == nil {
 				say("%s#%d", item.Value, item.Delivery)
 			}
+		case "get_many":
+			n, _ := strconv.Atoi(arg)
+			items, err = jobs.GetMany(ctx, ex, n)
+			for _, item := range items {
+				say("%s#%d", item.Value, item.Delivery)
+			}
+		case "done_all":
+			err = jobs.DoneAll(ctx, items)
+		case "put_all":
+			err = jobs.PutAll(ctx, ex, strings.Split(arg, ","))
 		case "done":
 			err = item.Done(ctx)
 		case "return":

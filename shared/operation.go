@@ -73,7 +73,7 @@ func acquire(ctx context.Context, ex procpool.Executor, op, give operation, args
 		return g, reply, nil
 	}
 	if ctx.Err() != nil {
-		g.back(sharedop.Args{Unseen: true})
+		g.back(sharedop.Args{Unseen: true, Most: args.Most})
 	}
 	return nil, reply, err
 }

@@ -107,8 +107,14 @@ func (q *Queue[T]) get(ctx context.Context, ex procpool.Executor, args sharedop.
 	if err != nil {
 		return nil, err
 	}
-	item := &Item[T]{Delivery: reply.Delivery, grant: g}
-	if item.Value, err = decodeItem[T](sharedop.QueueGet, reply.Value); err != nil {
+	return q.item(g, sharedop.Delivered{Value: reply.Value, Delivery: reply.Delivery}, reply)
+}
+
+// item makes an item of what was got. What can't be decoded goes back.
+func (q *Queue[T]) item(g *grant, got sharedop.Delivered, reply sharedop.Reply) (*Item[T], error) {
+	item := &Item[T]{Delivery: got.Delivery, grant: g}
+	var err error
+	if item.Value, err = decodeItem[T](sharedop.QueueGet, got.Value); err != nil {
 		g.back(sharedop.Args{})
 		return nil, err
 	}

@@ -59,8 +59,17 @@ type Args struct {
 	Count int `cbor:"count,omitempty"`
 	// Delta is what counter.add adds.
 	Delta int64 `cbor:"delta,omitempty"`
-	// Value is the encoded item, of queue.put.
-	Value []byte `cbor:"value,omitempty"`
+	// Value is the encoded item, of queue.put. Values are several in its place, which
+	// are put all at once.
+	Value  []byte   `cbor:"value,omitempty"`
+	Values [][]byte `cbor:"values,omitempty"`
+	// Most is how many items queue.get is to give at the most, in Items of the reply:
+	// the one at index i is named by Ticket + i. To queue.return it says that those
+	// are meant which were granted of so many. Without it there is one.
+	Most int `cbor:"most,omitempty"`
+	// Tickets, of queue.done, are several in place of one, of which all are given
+	// back or none.
+	Tickets []uint64 `cbor:"tickets,omitempty"`
 	// NoWait has an operation fail that would wait.
 	NoWait bool `cbor:"no_wait,omitempty"`
 	// Unseen, of what gives back, says that the caller never got what the ticket
@@ -81,6 +90,8 @@ type Reply struct {
 	// been delivered, this time included.
 	Value    []byte `cbor:"value,omitempty"`
 	Delivery int    `cbor:"delivery,omitempty"`
+	// Items are what queue.get gives that was told how many at the most.
+	Items []Delivered `cbor:"items,omitempty"`
 	// Loose says that what was granted belongs to no call, so that nobody but its
 	// holder gives it back. A task is never told so.
 	Loose bool `cbor:"loose,omitempty"`
@@ -99,4 +110,10 @@ type Reply struct {
 type Letter struct {
 	Value      []byte `cbor:"value"`
 	Deliveries int    `cbor:"deliveries"`
+}
+
+// Delivered is an item that was taken out of a queue, and how often that was done.
+type Delivered struct {
+	Value    []byte `cbor:"value"`
+	Delivery int    `cbor:"delivery"`
 }

@@ -41,9 +41,11 @@ type claim struct {
 	line       *list.List    // those that wait for the same of the object
 	place      *list.Element // in that line
 
-	count int   // permits that it wants or has
-	item  *item // that it is to put, or has got
-	told  bool  // that what it was granted had been abandoned
+	count int      // permits that it wants or has
+	puts  [][]byte // items that it is to put, all at once
+	most  int      // items that it wants at the most, 0 for just one
+	item  *item    // that it has got
+	told  bool     // that what it was granted had been abandoned
 
 	// While it waits.
 	call    *procpool.Call
@@ -111,11 +113,30 @@ func (r *Registry) claimLocked(op *operation, o Owner) (*claim, error) {
 		}
 	}
 	cl := &claim{name: op.args.Name, kind: op.kind, holder: h, ticket: op.args.Ticket, call: op.call, count: op.args.Count}
+	h.add(cl)
+	return cl, nil
+}
+
+// add takes note of a claim.
+func (h *holder) add(cl *claim) {
 	cl.mine = h.claims.PushBack(cl)
 	if cl.ticket != 0 {
 		h.tickets[cl.ticket] = cl
 	}
-	return cl, nil
+}
+
+// room returns for how many tickets, from that of a claim on, the holder may have
+// something: up to one that is in use, and up to what a call may have.
+func (h *holder) room(cl *claim, wanted int) int {
+	if h.isCall() {
+		wanted = min(wanted, 1+maxClaims-h.claims.Len())
+	}
+	for i := 1; i < wanted; i++ {
+		if h.tickets[cl.ticket+uint64(i)] != nil {
+			return i
+		}
+	}
+	return wanted
 }
 
 // forgetLocked says that a claim is over.

@@ -17,7 +17,7 @@ import (
 
 const (
 	modelPermits    = 3
-	modelCapacity   = 2
+	modelCapacity   = 3
 	modelDeliveries = 2
 )
 
@@ -31,7 +31,8 @@ type attempted struct {
 	waits, holds bool // neither: it is over
 	told         bool // that what it was granted had been abandoned
 	item         *piece
-	want         string // the outcome
+	want         string       // the outcome
+	batch        []*attempted // those that hold what was granted together with this; but the first have no future
 }
 
 // piece is an item of the model's queue.
@@ -103,20 +104,19 @@ func (m *model) step() bool {
 			return true
 		}
 	}
-	if a := m.firstWaiting("queue.put"); a != nil && !m.closed && m.queued() < modelCapacity {
-		m.pieces = append(m.pieces, &piece{value: string(a.args.Value), where: "queued"})
+	if a := m.firstWaiting("queue.put"); a != nil && !m.closed && m.queued()+max(len(a.args.Values), 1) <= modelCapacity {
+		values := a.args.Values
+		if len(values) == 0 {
+			values = [][]byte{a.args.Value}
+		}
+		for _, value := range values {
+			m.pieces = append(m.pieces, &piece{value: string(value), where: "queued"})
+		}
 		m.over(a, "ok")
 		return true
 	}
-	for _, p := range m.pieces {
-		a := m.firstWaiting("queue.get")
-		if a == nil || p.where != "queued" {
-			continue
-		}
-		p.where = "taken"
-		p.deliveries++
-		a.item = p
-		m.grant(a, fmt.Sprintf("%s delivery=%d", p.value, p.deliveries))
+	if a := m.firstWaiting("queue.get"); a != nil && m.queued() > 0 {
+		m.deliver(a)
 		return true
 	}
 	if a := m.firstWaiting("queue.put"); a != nil && m.closed {
@@ -135,6 +135,32 @@ func (m *model) step() bool {
 		return true
 	}
 	return false
+}
+
+// deliver gives the first items to one who wants some.
+func (m *model) deliver(a *attempted) {
+	var want []string
+	for _, p := range m.pieces {
+		if p.where != "queued" || len(want) == max(a.args.Most, 1) {
+			continue
+		}
+		p.where = "taken"
+		p.deliveries++
+		holder := a
+		if len(want) > 0 {
+			holder = &attempted{name: a.name, args: a.args, owner: a.owner}
+			holder.args.Ticket += uint64(len(want))
+			m.ops = append(m.ops, holder)
+		}
+		holder.item = p
+		want = append(want, fmt.Sprintf("%s delivery=%d", p.value, p.deliveries))
+		m.grant(holder, strings.Join(want, ", "))
+		a.batch = append(a.batch, holder)
+	}
+	for _, holder := range a.batch {
+		holder.batch = a.batch
+	}
+	a.want = strings.Join(want, ", ")
 }
 
 func (m *model) grant(a *attempted, want string) { a.waits, a.holds, a.want = false, true, want }
@@ -184,6 +210,9 @@ func (m *model) start(a *attempted) {
 // look compares.
 func (m *model) look(t *rapid.T) {
 	for i, a := range m.ops {
+		if a.future == nil {
+			continue
+		}
 		got := "waits"
 		if a.future.State() == procpool.Done {
 			reply, err := a.future.Result(context.Background())
@@ -196,6 +225,12 @@ func (m *model) look(t *rapid.T) {
 				got = "closed"
 			case err != nil:
 				got = codeOf(err)
+			case a.name == "queue.get" && a.args.Most > 0:
+				var items []string
+				for _, it := range reply.Items {
+					items = append(items, fmt.Sprintf("%s delivery=%d", it.Value, it.Delivery))
+				}
+				got = strings.Join(items, ", ")
 			case a.name == "queue.get":
 				got = fmt.Sprintf("%s delivery=%d", reply.Value, reply.Delivery)
 			case a.name == "counter.add":
@@ -255,7 +290,7 @@ func (m *model) begin(t *rapid.T) {
 	a.name = rapid.SampledFrom([]string{"mutex.lock", "semaphore.acquire", "queue.put", "queue.get", "queue.join"}).Draw(t, "name")
 	kind, _, _ := strings.Cut(a.name, ".")
 	a.args.Name = kind
-	m.ticket++
+	m.ticket += 10 // of which each item of a batch has one
 	if grants(a.name) {
 		a.args.Ticket = m.ticket
 	}
@@ -265,6 +300,16 @@ func (m *model) begin(t *rapid.T) {
 	case "queue.put", "queue.get", "queue.join":
 		a.args.Size, a.args.Deliveries = modelCapacity, modelDeliveries
 		a.args.Value = fmt.Append(nil, "item ", m.ticket)
+	}
+	several := rapid.IntRange(0, modelCapacity).Draw(t, "several")
+	switch {
+	case a.name == "queue.get":
+		a.args.Most = several
+	case a.name == "queue.put" && several > 0:
+		for i := range several {
+			a.args.Values = append(a.args.Values, fmt.Append(nil, "item ", m.ticket, ".", i))
+		}
+		a.args.Value = nil
 	}
 	m.start(a)
 	m.settle()
@@ -289,12 +334,42 @@ func (m *model) giveBack(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "unseen") == 0 {
 		back.args.Unseen, how = true, "unseen"
 	}
-	if of.waits {
-		m.over(of, "given up")
-	} else {
-		m.takeBack(of, how)
+	all := []*attempted{of}
+	if back.name == "queue.return" && of.args.Most > 0 && rapid.Bool().Draw(t, "all of it") {
+		back.args.Most = of.args.Most
+		if len(of.batch) > 0 {
+			all, back.args.Ticket = of.batch, of.batch[0].args.Ticket
+		}
+	}
+	for _, of := range all {
+		switch {
+		case of.waits:
+			m.over(of, "given up")
+		case of.holds:
+			m.takeBack(of, how)
+		}
 	}
 	m.start(back)
+	m.settle()
+}
+
+// doneAll says of all items of an owner that they are done, and perhaps of another that
+// it has not got, when none of them is.
+func (m *model) doneAll(t *rapid.T) {
+	of := m.drawOp(t, func(a *attempted) bool { return a.holds && a.name == "queue.get" })
+	done := &attempted{name: "queue.done", owner: of.owner, args: sharedop.Args{Name: of.args.Name}, want: "ok"}
+	if rapid.Bool().Draw(t, "one too many") {
+		done.args.Tickets, done.want = []uint64{1}, sharedop.CodeNotHeld
+	}
+	for _, a := range m.ops {
+		if a.holds && a.name == of.name && a.owner == of.owner {
+			done.args.Tickets = append(done.args.Tickets, a.args.Ticket)
+			if done.want == "ok" {
+				m.takeBack(a, "done")
+			}
+		}
+	}
+	m.start(done)
 	m.settle()
 }
 
@@ -395,7 +470,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{r: sharedstate.New(1 << 10), abandoned: map[string]bool{}, seqs: map[int]uint64{}}
 		t.Repeat(map[string]func(*rapid.T){
-			"begin": m.begin, "begin2": m.begin, "begin3": m.begin, "give back": m.giveBack, "give back2": m.giveBack,
+			"begin": m.begin, "begin2": m.begin, "begin3": m.begin, "give back": m.giveBack, "give back2": m.giveBack, "done all": m.doneAll,
 			"not held": m.giveBackWhatIsNotHeld, "cancel": m.cancel, "add": m.add, "end call": m.endCall,
 			"end worker": m.endWorker, "close": m.closeQueue, "dead": m.deadLetters, "": m.look,
 		})

@@ -80,14 +80,59 @@ func (op *operation) check() error {
 	if op.kind == "queue" && !op.gives && (a.Size < 1 || a.Deliveries < 1) {
 		return invalid("a queue holds at least one item, and delivers it at least once")
 	}
+	if err := op.checkBatch(); err != nil {
+		return err
+	}
 	if grants := op.name == sharedop.MutexLock || op.name == sharedop.SemaphoreAcquire || op.name == sharedop.QueueGet; grants || op.gives {
-		if a.Ticket == 0 {
+		if slices.Contains(op.tickets(), 0) {
 			return invalid("it needs a ticket")
 		}
 	} else {
 		a.Ticket = 0
 	}
 	return nil
+}
+
+// checkBatch returns what is wrong with the arguments that are about several items.
+func (op *operation) checkBatch() error {
+	a := &op.args
+	invalid := func(format string, args ...any) error {
+		return op.failure(sharedop.CodeInvalid, fmt.Sprintf(format, args...))
+	}
+	switch several := len(a.Values) > 0 || len(a.Tickets) > 0 || a.Most != 0; {
+	case !several:
+		return nil
+	case len(a.Values) > 0 && (op.name != sharedop.QueuePut || a.Value != nil):
+		return invalid("values are for queue.put, in place of a value")
+	case len(a.Values) > a.Size:
+		return invalid("%d items are to be put at once, and it holds %d", len(a.Values), a.Size)
+	case a.Most != 0 && op.name != sharedop.QueueGet && op.name != sharedop.QueueReturn:
+		return invalid("how many at the most is for queue.get and queue.return")
+	case a.Most < 0 || a.Most > maxClaims || a.Ticket > math.MaxInt64:
+		return invalid("it is asked for %d items at the most: it gives between 1 and %d", a.Most, maxClaims)
+	case len(a.Tickets) > 0 && (op.name != sharedop.QueueDone || a.Ticket != 0):
+		return invalid("tickets are for queue.done, in place of a ticket")
+	case len(a.Tickets) > maxClaims:
+		return invalid("%d items are to be done at once, and a call has at most %d", len(a.Tickets), maxClaims)
+	}
+	sorted := slices.Sorted(slices.Values(a.Tickets))
+	if len(slices.Compact(sorted)) < len(a.Tickets) {
+		return invalid("an item is to be done twice")
+	}
+	return nil
+}
+
+// tickets are those of what the operation gives back, or may be granted.
+func (op *operation) tickets() []uint64 {
+	a := &op.args
+	if len(a.Tickets) > 0 {
+		return a.Tickets
+	}
+	tickets := make([]uint64, max(a.Most, 1))
+	for i := range tickets {
+		tickets[i] = a.Ticket + uint64(i)
+	}
+	return tickets
 }
 
 // failure makes the error with which the operation fails.

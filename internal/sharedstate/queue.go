@@ -10,8 +10,8 @@ const (
 	// minDead is how many dead letters are kept at least, before the oldest make
 	// room for others.
 	minDead = 1000
-	// deadBytes is about how many bytes of dead letters go into one reply.
-	deadBytes = 1 << 20
+	// replyBytes is about how many bytes of items go into one reply.
+	replyBytes = 1 << 20
 )
 
 // item is what was put into a queue.
@@ -62,9 +62,12 @@ func (q *queue) begin(r *Registry, cl *claim, op *operation) {
 			r.refuseLocked(cl, closedError(op.name, op.kind, op.args.Name))
 			return
 		}
-		cl.item = &item{value: op.args.Value}
+		if cl.puts = op.args.Values; cl.puts == nil {
+			cl.puts = [][]byte{op.args.Value}
+		}
 		cl.queueUp(&q.puts)
 	case sharedop.QueueGet:
+		cl.most = op.args.Most
 		cl.queueUp(&q.gets)
 	default:
 		cl.queueUp(&q.joins)
@@ -128,37 +131,72 @@ func (q *queue) serve(r *Registry) {
 	}
 }
 
-// admit takes in the item of the first who wants to put one, if there is room.
+// admit takes in the items of the first who wants to put some, if there is room for all.
 func (q *queue) admit(r *Registry) bool {
 	cl := first(&q.puts)
-	if cl == nil || q.items.Len() >= q.is.size {
+	if cl == nil || q.items.Len()+len(cl.puts) > q.is.size {
 		return false
 	}
 	cl.stepOut()
 	if r.grantLocked(cl, sharedop.Reply{}) {
-		q.last++
-		cl.item.number = q.last
-		q.items.PushBack(cl.item)
-		q.unfinished++
+		for _, value := range cl.puts {
+			q.last++
+			q.items.PushBack(&item{value: value, number: q.last})
+		}
+		q.unfinished += len(cl.puts)
 	}
 	return true
 }
 
-// deliver gives the first item to the first who wants one.
+// deliver gives the first item, or items, to the first who wants some.
 func (q *queue) deliver(r *Registry) bool {
 	cl := first(&q.gets)
 	if cl == nil || q.items.Len() == 0 {
 		return false
 	}
 	cl.stepOut()
-	it := q.items.Front().Value.(*item) //nolint:errcheck // it holds nothing else
-	if r.grantLocked(cl, sharedop.Reply{Value: it.value, Delivery: it.deliveries + 1}) {
+	items := q.front(cl.holder.room(cl, max(cl.most, 1)))
+	var reply sharedop.Reply
+	if cl.most == 0 {
+		reply.Value, reply.Delivery = items[0].value, items[0].deliveries+1
+	} else {
+		for _, it := range items {
+			reply.Items = append(reply.Items, sharedop.Delivered{Value: it.value, Delivery: it.deliveries + 1})
+		}
+	}
+	if !r.grantLocked(cl, reply) {
+		return true
+	}
+	for i, it := range items {
+		if i > 0 {
+			cl = cl.next()
+		}
 		q.items.Remove(q.items.Front())
 		it.deliveries++
 		q.taken++
 		cl.item = it
 	}
 	return true
+}
+
+// front returns the first items, up to so many and to as many as go into one reply.
+func (q *queue) front(most int) (items []*item) {
+	size := 0
+	for e := q.items.Front(); e != nil && len(items) < most; e = e.Next() {
+		it := e.Value.(*item) //nolint:errcheck // it holds nothing else
+		if size += len(it.value); size > replyBytes && len(items) > 0 {
+			break
+		}
+		items = append(items, it)
+	}
+	return items
+}
+
+// next makes the claim of an item that was granted together with another's.
+func (cl *claim) next() *claim {
+	next := &claim{name: cl.name, kind: cl.kind, object: cl.object, holder: cl.holder, ticket: cl.ticket + 1, state: holds}
+	cl.holder.add(next)
+	return next
 }
 
 // close says that no more items come.
@@ -181,7 +219,7 @@ func (q *queue) letters(op *operation) {
 	var reply sharedop.Reply
 	size := 0
 	for _, it := range q.dead {
-		if size += len(it.value); size > deadBytes && len(reply.Letters) > 0 {
+		if size += len(it.value); size > replyBytes && len(reply.Letters) > 0 {
 			reply.More = true
 			break
 		}

@@ -155,22 +155,29 @@ func (r *Registry) objectLocked(op *operation) (object, error) {
 	return o, nil
 }
 
-// giveBackLocked carries out an operation that gives something back.
+// giveBackLocked carries out an operation that gives something back: all that it names,
+// or nothing. Of what was granted of so many at the most it is all that was granted.
 func (r *Registry) giveBackLocked(op *operation, o Owner) error {
-	var cl *claim
+	var claims []*claim
 	if h := r.holders[o]; h != nil {
-		cl = h.tickets[op.args.Ticket]
+		for _, ticket := range op.tickets() {
+			if cl := h.tickets[ticket]; cl != nil && cl.name == op.args.Name && cl.kind == op.kind {
+				claims = append(claims, cl)
+			}
+		}
 	}
-	if cl == nil || cl.name != op.args.Name || cl.kind != op.kind {
+	if len(claims) == 0 || len(claims) < len(op.args.Tickets) {
 		return op.failure(sharedop.CodeNotHeld, "it is not held, or not any more, by the one who wants to give it back")
 	}
-	if cl.state == waits { // whoever waits for it has given it up, and this was faster
-		r.refuseLocked(cl, procpool.CancelError(canceled, cl.call))
-	} else {
-		r.forgetLocked(cl)
-		cl.object.release(cl, op.release)
+	for _, cl := range claims {
+		if cl.state == waits { // whoever waits for it has given it up, and this was faster
+			r.refuseLocked(cl, procpool.CancelError(canceled, cl.call))
+		} else {
+			r.forgetLocked(cl)
+			cl.object.release(cl, op.release)
+		}
 	}
-	cl.object.serve(r)
+	claims[0].object.serve(r)
 	op.answer(sharedop.Reply{})
 	return nil
 }
