@@ -261,6 +261,9 @@ func (c *Call) Cancel() bool {
 // Finished reports whether the call has its outcome.
 func (c *Call) Finished() bool { return c.waiters.Load() == doneMark }
 
+// Succeeded reports whether the call has its outcome and that is no error.
+func (c *Call) Succeeded() bool { return c.Finished() && c.err == nil }
+
 // Finish gives the call its outcome: the encoded result, or an error. The first
 // outcome counts; Finish reports whether this was it. It does not block and runs
 // no user code. reply must not be modified afterwards. On a pack it gives the

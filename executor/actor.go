@@ -27,14 +27,12 @@ type actors struct {
 type actor struct {
 	home     *home
 	instance *procpool.Instance
-	opening  procpool.Bound // the call that makes its state
-	mayRetry func() bool    // whether that call may be run again, while it is not opened
+	opening  *procpool.Call // makes its state, and is the actor's first call
 
 	gone  chan struct{} // closed when it has ended
 	close error         // what closing it has returned; written before gone is closed
 
 	// Guarded by actors.mu.
-	opened   bool
 	restarts int  // that are left
 	byClose  bool // it was asked to end before it did by itself
 	children []*actor
@@ -140,7 +138,11 @@ func (s *actors) spawn(ctx context.Context, c *procpool.Call, enqueue func(*home
 			return nil, err
 		}
 	}
-	c.AfterFinish(func(err error) { s.wasOpened(a, err) })
+	c.AfterFinish(func(err error) {
+		if err != nil {
+			a.shut()
+		}
+	})
 	a.home.sched.Start()
 	if err := enqueue(a.home); err != nil {
 		c.Finish(nil, err)
@@ -180,7 +182,7 @@ func (s *actors) add(h *home, c *procpool.Call) (*actor, error) {
 
 func (s *actors) addLocked(h *home, c *procpool.Call) *actor {
 	i := c.Actor()
-	a := &actor{home: h, instance: i, opening: c.Bound(), mayRetry: c.MayRetry, restarts: i.Restarts(), gone: make(chan struct{})}
+	a := &actor{home: h, instance: i, opening: c, restarts: i.Restarts(), gone: make(chan struct{})}
 	for i.Begin(a, h.shared); s.all[i.Number()] != nil; {
 		i.Begin(a, h.shared)
 	}
@@ -190,16 +192,9 @@ func (s *actors) addLocked(h *home, c *procpool.Call) *actor {
 	return a
 }
 
-// wasOpened says how the call has ended that makes the actor. It does not block.
-func (s *actors) wasOpened(a *actor, err error) {
-	if err != nil {
-		a.shut()
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a.opened = true
-}
+// opened reports whether the actor has its state. It is so from the moment in which the
+// spawner can know.
+func (a *actor) opened() bool { return a.opening.Succeeded() }
 
 // shut ends the actor, if it does not end already, and does not wait for that.
 func (a *actor) shut() {
@@ -314,7 +309,7 @@ func (s *actors) stats() (counts sched.Stats, processes, actors int) {
 	defer s.mu.Unlock()
 	counts.AddCalls(s.past)
 	for _, a := range s.all {
-		if a.opened {
+		if a.opened() {
 			actors++
 		}
 	}

@@ -94,9 +94,9 @@ func (h *home) goesOnLocked(l sched.Loss) bool {
 				return false
 			}
 			continue
-		case !a.opened && l.Worked && (h.shared || !a.mayRetry()):
+		case !a.opened() && l.Worked && (h.shared || !a.opening.MayRetry()):
 			return false // by its first call, or beside it
-		case !a.opened:
+		case !a.opened():
 			continue // no state is lost, and the scheduler knows how often to try
 		case a.restarts == 0:
 			return false
@@ -114,7 +114,7 @@ func (h *home) reopen(m *member, used uint64) (uint64, error) {
 	s.mu.Lock()
 	var again *actor
 	for a := range h.actors {
-		if a.opened && !h.shared {
+		if a.opened() && !h.shared {
 			again = a
 		}
 	}
@@ -122,7 +122,7 @@ func (h *home) reopen(m *member, used uint64) (uint64, error) {
 	if again == nil {
 		return used, nil
 	}
-	call := again.opening.NewCall()
+	call := again.opening.Bound().NewCall()
 	if err := m.runOwn(h.ctx, call, used+1, math.MaxInt64); err != nil {
 		return used, notStarted(h.core.commandLine(), fmt.Sprintf("the actor %q could not be opened again", call.Task()), err)
 	}
