@@ -18,8 +18,9 @@ func (s *Scheduler) dispatchLocked() {
 	if s.cfg.Once && s.queue.count > 0 {
 		s.fleet.stale = true // it has to launch a worker for the call
 	}
-	if s.fleet.stale || s.elastic && s.growsLocked() {
-		s.steerLocked()
+	// What the fleet orders lets calls be given out, and these may be the last of a
+	// worker, for which the fleet has to see to another.
+	for (s.fleet.stale || s.elastic && s.growsLocked()) && s.steerLocked() {
 		s.feedIdleLocked()
 	}
 	s.letInLocked()
@@ -129,13 +130,14 @@ func (s *Scheduler) feedLocked(l *lane) bool {
 
 // shunsLocked reports whether a suspect had better wait for another worker, since calls
 // wait in this one that would die with it. There must be one that may come to be free,
-// or else it might wait for those that wait for it.
+// or else it might wait for those that wait for it. A dead one is as good until it is
+// gone, when it is replaced or not and this is asked again.
 func (s *Scheduler) shunsLocked(w *worker, c *procpool.Call) bool {
 	if w.waiting == 0 || !suspect(c) {
 		return false
 	}
 	for _, other := range s.workers {
-		if other.waiting == 0 && !other.dead && !other.spare && !other.retiring {
+		if other.waiting == 0 && !other.spare && !other.retiring {
 			return true
 		}
 	}

@@ -46,8 +46,9 @@ func (s *Scheduler) Pause(p Parent) (goesOn func()) {
 	if c == nil {
 		return func() {}
 	}
-	ln := l.loanFor(p.Seq)
+	ln := s.loanForLocked(l, p.Seq)
 	ln.pause(s.now())
+	s.dispatchLocked()
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -58,11 +59,18 @@ func (s *Scheduler) Pause(p Parent) (goesOn func()) {
 	}
 }
 
-// loanFor returns the loan of the call that runs.
-func (l *lane) loanFor(seq uint64) *loan {
-	if l.loan == nil || l.loan.seq != seq {
-		l.endLoan() // of a call whose answer is on its way
+// loanForLocked returns the loan of the call that runs. The caller has to dispatch, for
+// what may be taken back.
+func (s *Scheduler) loanForLocked(l *lane, seq uint64) *loan {
+	if old := l.loan; old == nil || old.seq != seq {
+		lent := l.waits()
 		l.loan = &loan{lane: l, seq: seq}
+		if old != nil {
+			old.lane = nil // the answer of its call is on its way
+		}
+		if lent {
+			s.takeBackSlotLocked(l.worker)
+		}
 	}
 	return l.loan
 }
@@ -164,8 +172,15 @@ func (s *Scheduler) returnLocked(ln *loan) {
 	if ln.calls > 0 || ln.lane == nil {
 		return
 	}
-	l, w := ln.lane, ln.lane.worker
+	l := ln.lane
 	ln.resume(s.now())
+	s.takeBackSlotLocked(l.worker)
+	s.goesOnLocked(l)
+}
+
+// takeBackSlotLocked has a slot of a worker not be lent any more. If that runs too many
+// calls now, what it was sent ahead goes elsewhere.
+func (s *Scheduler) takeBackSlotLocked(w *worker) {
 	if w.stuck() {
 		s.fleet.stale = true
 	}
@@ -179,7 +194,6 @@ func (s *Scheduler) returnLocked(ln *loan) {
 		}
 	}
 	s.refitLocked(w)
-	s.goesOnLocked(l)
 }
 
 // refitLocked decides which lanes of a worker that lends slots idle: as many as it has

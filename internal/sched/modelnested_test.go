@@ -80,6 +80,10 @@ func (l *modelLane) nest(it item, cancelled <-chan struct{}) (alive, stopped boo
 	if l.rng.IntN(2) == 0 {
 		at = total
 	}
+	if l.rng.IntN(4) == 0 {
+		l.m.rest(attempt{l.index, it.seq}, l.rng.IntN(2) == 0)
+		l.waitsFor(it.rec, 0)
+	}
 	ended := make(chan struct{}, total)
 	var made []*nestedCall
 	for under := 0; len(made) < total || under > 0; {
@@ -108,6 +112,10 @@ func (l *modelLane) nest(it item, cancelled <-chan struct{}) (alive, stopped boo
 		case <-ended:
 			under--
 			l.waitsFor(it.rec, under)
+			if l.rng.IntN(4) == 0 {
+				by := attempt{l.index, it.seq}
+				l.m.tell(func() { l.m.goOn(by) })
+			}
 			if l.rng.IntN(2) == 0 && under == 0 {
 				select {
 				case <-time.After(runTime(l.rng)):
@@ -167,6 +175,33 @@ func (m *modelWorker) postCancel(n *nestedCall) {
 	m.tell(n.giveUp)
 }
 
+// rest has the host hear that a call waits for something else from now on, and has lent
+// its slot or not. It goes on at the end of the attempt, unless it does before.
+func (m *modelWorker) rest(by attempt, lends bool) {
+	m.tell(func() {
+		p := sched.Parent{Worker: m.number, Lane: uint32(by.lane), Seq: by.seq}
+		goesOn := func() {}
+		if !lends {
+			goesOn = m.w.s.Pause(p)
+		} else if over, err := m.w.s.Lend(p, "task0"); err == nil {
+			goesOn = over
+		}
+		m.w.mu.Lock()
+		defer m.w.mu.Unlock()
+		m.rests[by] = goesOn
+	})
+}
+
+func (m *modelWorker) goOn(by attempt) {
+	m.w.mu.Lock()
+	goesOn := m.rests[by]
+	delete(m.rests, by)
+	m.w.mu.Unlock()
+	if goesOn != nil {
+		goesOn()
+	}
+}
+
 // tell hands something over that the receiver does, in turn with the replies.
 func (m *modelWorker) tell(do func()) {
 	m.w.mu.Lock()
@@ -186,6 +221,7 @@ func (m *modelWorker) orphan(by attempt) {
 	for _, n := range calls {
 		n.giveUp()
 	}
+	m.goOn(by)
 }
 
 // orphanAll does so for all attempts, when the worker is dead.
@@ -193,6 +229,9 @@ func (m *modelWorker) orphanAll() {
 	m.w.mu.Lock()
 	var all []attempt
 	for by := range m.children {
+		all = append(all, by)
+	}
+	for by := range m.rests {
 		all = append(all, by)
 	}
 	m.w.mu.Unlock()

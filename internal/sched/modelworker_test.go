@@ -34,6 +34,7 @@ type modelWorker struct {
 	arrived chan struct{} // tells the receiver of a batch
 
 	children map[attempt][]*nestedCall // that the host has heard of
+	rests    map[attempt]func()        // ends what a call waits for beside them
 }
 
 // message is what a worker hands over at a time: replies, or something else that the
@@ -49,6 +50,7 @@ func newModelWorker(w *world, number int) *modelWorker {
 		w: w, number: number, recorder: rng.Float64() >= w.noRecorder,
 		dead: make(chan struct{}), registered: make(chan struct{}), served: make(chan struct{}), received: make(chan struct{}),
 		arrived: make(chan struct{}, 1), slots: 1 + rng.IntN(w.slots), children: make(map[attempt][]*nestedCall),
+		rests: make(map[attempt]func()),
 	}
 	for index := range m.slots + w.moreLanes {
 		l := newModelLane(m, index)

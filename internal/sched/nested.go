@@ -28,7 +28,7 @@ func (s *Scheduler) EnqueueNested(c *procpool.Call, p Parent, depth int) error {
 	ln, err := s.admitNestedLocked(c, p, depth)
 	if err != nil {
 		s.counters.refused++
-		s.dispatchLocked() // a loan that was found to be over may have made room
+		s.dispatchLocked()
 		return err
 	}
 	s.stamp = max(s.stamp+1, s.now())
@@ -63,7 +63,8 @@ func (s *Scheduler) admitNestedLocked(c *procpool.Call, p Parent, depth int) (*l
 	return nil, procpool.NestingError(c.Task(), why)
 }
 
-// loanLocked returns the loan of a running call, or why it can't have one.
+// loanLocked returns the loan of a running call, or why it can't have one. The caller
+// has to dispatch either way.
 func (s *Scheduler) loanLocked(p Parent) (ln *loan, why string) {
 	if p == (Parent{}) {
 		return &s.strangers, ""
@@ -75,7 +76,7 @@ func (s *Scheduler) loanLocked(p Parent) (ln *loan, why string) {
 	case c.Slot.Mark != markSent || c.Finished():
 		return nil, "the call that makes it was given up"
 	}
-	if ln = l.loanFor(p.Seq); ln.calls == 0 && !s.canLendLocked(l.worker) {
+	if ln = s.loanForLocked(l, p.Seq); ln.calls == 0 && !s.canLendLocked(l.worker) {
 		why = fmt.Sprintf("its worker has %d lanes, and calls that wait for nested ones hold all but the last", l.worker.maxLanes)
 		if s.cfg.Extra > 0 {
 			why += fmt.Sprintf("; so it is in %d workers, and Config.MaxDedicated allows for no more in their place", s.cfg.Extra)
@@ -123,6 +124,7 @@ func (s *Scheduler) Lend(p Parent, task string) (over func(), err error) {
 	}
 	ln, why := s.loanLocked(p)
 	if why != "" {
+		s.dispatchLocked()
 		return nil, procpool.NestingError(task, why)
 	}
 	s.lendLocked(ln)

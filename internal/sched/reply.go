@@ -98,6 +98,7 @@ func (s *Scheduler) takeFailuresLocked(w *worker) []failure {
 // were found in a dead worker's recorder need not be complete.
 func (s *Scheduler) settleLocked(w *worker, replies []Reply, recovered bool) (sane bool) {
 	sane = true
+	stuck := w.stuck()
 	for i := range replies {
 		if !s.settleOneLocked(w, &replies[i], recovered) {
 			sane = false
@@ -106,6 +107,9 @@ func (s *Scheduler) settleLocked(w *worker, replies []Reply, recovered bool) (sa
 	}
 	for _, l := range w.lanes {
 		s.noteAheadLocked(l)
+	}
+	if stuck && !w.stuck() {
+		s.fleet.stale = true
 	}
 	return sane
 }

@@ -9,21 +9,23 @@ import (
 var errEnded = errors.New("procpool: the pool was closed before all workers were replaced")
 
 // steerLocked carries out what the fleet orders, and sees to it that it is asked
-// again in time.
-func (s *Scheduler) steerLocked() {
+// again in time. It reports whether there were any orders.
+func (s *Scheduler) steerLocked() (orders bool) {
 	if s.ended || !s.began || s.steering {
-		return
+		return false
 	}
 	s.steering = true
 	now := s.now()
-	for orders := s.fleet.orders(now, s.loadLocked()); len(orders) > 0; orders = s.fleet.orders(now, s.loadLocked()) {
-		for _, o := range orders {
+	for plan := s.fleet.orders(now, s.loadLocked()); len(plan) > 0; plan = s.fleet.orders(now, s.loadLocked()) {
+		for _, o := range plan {
 			s.obeyLocked(o)
 		}
+		orders = true
 	}
 	s.steering = false
 	s.answerTicketsLocked()
 	s.armSteerLocked(s.fleet.wake(s.loadLocked()))
+	return orders
 }
 
 func (s *Scheduler) obeyLocked(o order) {
