@@ -11,8 +11,10 @@ A worker is a program that decorates some functions and calls ``serve()``:
     procpool.serve()
 """
 
+from ._actor import actor, method
 from ._context import Context, context
 from ._errors import (
+    ActorEndedError,
     CancelledError,
     ClosedError,
     CodecError,
@@ -22,6 +24,7 @@ from ._errors import (
     NestingLimitError,
     PanicError,
     QueueFullError,
+    ReentrantError,
     StartError,
     TaskError,
     TimeoutError,
@@ -30,12 +33,14 @@ from ._errors import (
 )
 from ._future import Future
 from ._logging import LogHandler
+from ._ref import Ref
 from ._runtime import Cancelled
 from ._serve import serve
 from ._task import finalizer, initializer, session, stream, task
 from ._values import Values
 
 __all__ = [
+    "ActorEndedError",
     "Cancelled",
     "CancelledError",
     "ClosedError",
@@ -49,15 +54,19 @@ __all__ = [
     "NestingLimitError",
     "PanicError",
     "QueueFullError",
+    "ReentrantError",
+    "Ref",
     "StartError",
     "TaskError",
     "TimeoutError",
     "TooLargeError",
     "UnknownTaskError",
     "Values",
+    "actor",
     "context",
     "finalizer",
     "initializer",
+    "method",
     "serve",
     "session",
     "stream",

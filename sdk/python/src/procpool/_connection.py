@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._task import Task
     from ._transport import Receiver, Transport
 
-_CAPABILITIES = ("pack", "stream", "session", "host_call", "progress", "log")
+_CAPABILITIES = ("pack", "stream", "session", "actor", "host_call", "progress", "log")
 _WITH_RECORDER = ("recorder", "fence", "journal")
 # When, in seconds behind Hello, what most calls don't need is imported.
 _WARM_UP = 0.2
