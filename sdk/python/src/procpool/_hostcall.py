@@ -119,6 +119,9 @@ class HostCalls:
         if not connection.offers.host_call:
             text = f"task {request.called!r} was not called: the host takes no calls from tasks"
             return _failure("NESTING_LIMIT", text)
+        if request.kind == "actor" and not connection.offers.actor:
+            text = f"task {request.called!r} was not called: the host has no actors"
+            return _failure("UNKNOWN_TASK", text)
         size = _message.size_of(request.argument)
         if 0 < connection.max_payload < size:
             text = (
