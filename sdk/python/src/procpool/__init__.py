@@ -11,7 +11,8 @@ A worker is a program that decorates some functions and calls ``serve()``:
     procpool.serve()
 """
 
-from ._actor import actor, method
+from typing import TYPE_CHECKING
+
 from ._context import Context, context
 from ._errors import (
     ActorEndedError,
@@ -33,11 +34,14 @@ from ._errors import (
 )
 from ._future import Future
 from ._logging import LogHandler
-from ._ref import Ref
 from ._runtime import Cancelled
 from ._serve import serve
 from ._task import finalizer, initializer, session, stream, task
 from ._values import Values
+
+if TYPE_CHECKING:
+    from ._actor import actor, method
+    from ._ref import Ref
 
 __all__ = [
     "ActorEndedError",
@@ -76,6 +80,19 @@ __version__ = "0.1.0"
 
 # Errors show the name under which a program finds them.
 for _name in __all__:
-    if isinstance(globals()[_name], type):
+    if isinstance(globals().get(_name), type):
         globals()[_name].__module__ = __name__
 del _name
+
+# What is loaded when somebody uses it: most workers have no actors.
+_LATER = {"actor": "_actor", "method": "_actor", "Ref": "_ref"}
+
+if not TYPE_CHECKING:  # for whom it would say that there is whatever they ask for
+
+    def __getattr__(name):
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        return globals()[name]

@@ -40,6 +40,7 @@ class Shared:
     def __init__(self, wire: Wire, task: Task | None, arrived: float) -> None:
         self.wire = wire
         self.task = task
+        self.called_as = wire.called_as
         self.codec = wire.codec or (task.codecs[0] if task else "")
         self.metadata: Mapping[str, str] = wire.metadata or _NOTHING
         self.attempt = wire.attempt or 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from . import _logging, _nested, _ref, _task
+from . import _logging, _nested, _task
 from ._future import Future
 from ._runtime import Cancelled, HostRequest, current_call
 from ._shape import Shape
@@ -207,7 +207,9 @@ class Context:
         Raises what its opening has raised, as TaskError; RuntimeError outside of a call. In
         an async task await spawn_async instead.
         """
-        return _ref.spawn(self._call, actor, argument, **options).result()
+        from ._ref import spawn
+
+        return spawn(self._call, actor, argument, **options).result()
 
     @overload
     async def spawn_async(
@@ -223,7 +225,9 @@ class Context:
     ) -> Ref: ...
     async def spawn_async(self, actor: Any, argument: Any = None, **options: Any) -> Ref:
         """Make an actor without holding up the event loop: see spawn."""
-        return await _ref.spawn(self._call, actor, argument, **options)
+        from ._ref import spawn
+
+        return await spawn(self._call, actor, argument, **options)
 
     def _request(
         self,

@@ -187,7 +187,8 @@ class Lane:
         ran = ended - began
         if shared.task:
             name = shared.task.name
-            self._costs[name] = max(ran, self._costs[name] // 2)
+            cost = self._costs[name] // 2
+            self._costs[name] = ran if ran > cost else cost
         self._answer(outcome, ended, finished=seq)
 
     def _execute(self, call: Call, shared: Shared, payload: Encoded) -> Payload:
@@ -195,7 +196,7 @@ class Lane:
         task = shared.task
         if task is None:
             raise UnknownTask(f"this worker serves no task of the number {shared.wire.function}")
-        kind, called_as = task.kind, shared.wire.called_as
+        kind, called_as = task.kind, shared.called_as
         if kind != called_as:
             raise UnknownTask(
                 f"{task.name!r} was called as {A_KIND[called_as]} and is {A_KIND[kind]} in this "

@@ -44,6 +44,7 @@ class Ref:
     """
 
     __slots__ = ("_actor", "_number")
+    __module__ = "procpool"
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):

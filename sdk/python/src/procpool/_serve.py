@@ -9,7 +9,7 @@ from threading import Lock, Thread
 from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
-from . import _actor, _process, _task
+from . import _process, _task
 from ._process import fail, guard
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def serve(tasks: Iterable[Callable[..., object]] | None = None) -> NoReturn:
         )
     if tasks is None:
         served = _task.registered()
-        sys.stderr.write("".join(f"{sentence}\n" for sentence in _actor.loose()))
+        if (actors := sys.modules.get("procpool._actor")) is not None:
+            sys.stderr.write("".join(f"{sentence}\n" for sentence in actors.loose()))
     else:
         served = [_task.of(function) for function in tasks]
     _Worker(served, launch).run()
