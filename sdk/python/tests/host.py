@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0  # for what takes milliseconds on an idle machine
 CAPABILITIES = (
-    *("recorder", "fence", "journal", "pack", "stream", "session"),
+    *("recorder", "fence", "journal", "pack", "stream", "session", "actor"),
     *("host_call", "progress", "log"),
 )
 _SERVICE = "/procpool.worker.v1.WorkerService/"

@@ -300,5 +300,95 @@ def call_stream(what: dict[str, Any]) -> list[Any]:
     return values
 
 
+# Actors
+
+
+@procpool.actor("tally")
+class Tally:
+    def __init__(self, how: dict[str, Any]) -> None:
+        self.sum: int = how["start"]
+        self.mark, self.fail_close = how.get("mark"), how.get("fail_close")
+        self.note("opened")
+        if (status := how.get("exit")) is not None:
+            os._exit(status)
+        if (message := how.get("fail")) is not None:
+            raise ValueError(message)
+
+    def note(self, line: str) -> None:
+        if self.mark is not None:
+            note(self.mark, line)
+
+    @procpool.method()
+    def add(self, n: int) -> int:
+        self.sum += n
+        return self.sum
+
+    @procpool.method()
+    def fail(self, message: str) -> None:
+        self.sum += 1
+        raise ValueError(message)
+
+    @procpool.method()
+    def hold(self, how: dict[str, Any]) -> str:
+        return holding(how["mark"], how.get("until"))
+
+    @procpool.method()
+    def exit(self, status: int) -> None:
+        os._exit(status)
+
+    @procpool.method()
+    def pid(self) -> int:
+        return os.getpid()
+
+    @procpool.method()
+    def call_actor(self, what: dict[str, Any]) -> dict[str, Any]:
+        return call_actor(what)
+
+    def close(self) -> None:
+        self.note("closed")
+        if self.fail_close is not None:
+            raise ValueError(self.fail_close)
+
+
+def trouble(error: Exception) -> dict[str, Any]:
+    kinds: dict[type[Exception], str] = {
+        procpool.ActorEndedError: "ended",
+        procpool.ReentrantError: "reentrant",
+        procpool.CrashError: "crash",
+    }
+    return {"error": str(error), "kind": kinds.get(type(error), "other")}
+
+
+@procpool.task()
+def call_actor(what: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if (text := what.get("ref")) is not None:
+            ref = procpool.Ref(text)
+        else:
+            ref = procpool.context().spawn(
+                what["actor"],
+                what.get("open"),
+                shared=what.get("shared") or False,
+                restarts=what.get("restarts") or 0,
+            )
+    except Exception as error:
+        return {"values": [], **trouble(error)}
+    values: list[dict[str, Any]] = []
+    for step in what.get("calls") or ():
+        try:
+            values.append({"value": ref.call(step["method"], step["argument"])})
+        except Exception as error:
+            values.append(trouble(error))
+    if (mark := what.get("mark")) is not None:
+        holding(mark, what.get("until"))
+    done: dict[str, Any] = {"ref": str(ref), "values": values}
+    if what.get("close"):
+        try:
+            ref.close()
+        except Exception as error:
+            done.update(trouble(error))
+    return done
+
+
 if __name__ == "__main__":
     procpool.serve()

@@ -8,8 +8,13 @@ import sys
 import pytest
 from host import process_environment
 
+import procpool
+
 # None of these is needed by a worker whose program does not need it itself.
-COSTLY = ("asyncio", "base64", "dataclasses", "decimal", "inspect", "json", "numpy", "uuid")
+COSTLY = (
+    *("asyncio", "base64", "dataclasses", "decimal", "inspect", "json", "numpy", "uuid"),
+    *("procpool._actor", "procpool._instances", "procpool._ref"),
+)
 PROGRAM = """
 import sys
 before = set(sys.modules)
@@ -37,3 +42,15 @@ def test_what_is_not_loaded(module: str) -> None:
     )
     assert "procpool._task" in done.stdout.split()
     assert module not in done.stdout.split()
+
+
+def test_names_that_are_loaded_late() -> None:
+    program = "import procpool; print([getattr(procpool, name) for name in procpool.__all__])"
+    subprocess.run(
+        [sys.executable, "-c", f"{program}; from procpool import *; print(actor, method, Ref)"],
+        env=process_environment(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    with pytest.raises(AttributeError, match="module 'procpool' has no attribute 'actors'"):
+        _ = procpool.actors  # type: ignore[attr-defined]

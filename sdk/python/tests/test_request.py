@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -28,6 +29,8 @@ def message(size: int, chance: random.Random) -> pb.WorkRequest:
         result_credit=number(),
         result_credit_bytes=2**40,
         streams_argument=chance.random() < 0.5,
+        actor=chance.choice([0, 1, 2**53 - 1]),
+        method=number(),
         attempt=number(),
     )
     sizes = [chance.randrange(300) for _ in range(chance.randrange(5))]
@@ -41,6 +44,7 @@ def message(size: int, chance: random.Random) -> pb.WorkRequest:
         credits=[pb.Credit(seq=9, values=3, bytes=1 << 40), pb.Credit(host_call=2, values=1)],
         host_replies=[
             pb.HostReply(id=4, inline=b"r" * size, worker=1, pid=2, wait_nanos=3, run_nanos=4),
+            pb.HostReply(id=6, actor=chance.choice([1, 2**53 - 1]), inline=b""),
             pb.HostReply(id=5, failure=pb.Failure(message="no")),
         ],
     )
@@ -63,6 +67,8 @@ def rebuilt(data: bytes) -> pb.WorkRequest:
             result_credit=task.credit,
             result_credit_bytes=task.credit_bytes,
             streams_argument=task.streams_argument,
+            actor=task.actor,
+            method=task.method,
             attempt=task.attempt,
         )
     for value in request.values:
@@ -78,7 +84,7 @@ def rebuilt(data: bytes) -> pb.WorkRequest:
         )
     for reply in request.replies:
         if reply.failure is None:
-            made.host_replies.add(id=reply.id, inline=bytes(reply.result))
+            made.host_replies.add(id=reply.id, inline=bytes(reply.result), actor=reply.actor)
         else:
             made.host_replies.add(id=reply.id, failure=pb.Failure.FromString(reply.failure))
     return made
@@ -97,6 +103,34 @@ def test_a_message_says_what_the_generated_code_says(size: int) -> None:
             wanted.host_replies[0].ClearField(field)
         assert rebuilt(data) == wanted
         assert rebuilt(data + UNKNOWN) == wanted
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        (pb.Task(method=1), "function"),
+        (pb.Task(result_credit=1, result_credit_bytes=1), "stream"),
+        (pb.Task(result_credit=1, streams_argument=True), "session"),
+        (pb.Task(actor=1), "actor"),
+        (pb.Task(actor=1, method=4294967295, result_credit=1, streams_argument=True), "actor"),
+    ],
+)
+def test_how_a_task_is_called(task: pb.Task, kind: str) -> None:
+    fields = [
+        part.SerializeToString()
+        for part in (
+            pb.Task(actor=task.actor),
+            pb.Task(result_credit=task.result_credit),
+            pb.Task(streams_argument=task.streams_argument),
+        )
+    ]
+    for order in itertools.permutations(fields):
+        (parsed,) = _request.parse(_message.element(b"\x0a", b"".join(order))).tasks
+        assert parsed.called_as == kind
+    # Said, as no encoder does it, to be none of these.
+    body = b"\x50\x00\x58\x00\x78\x00"
+    (parsed,) = _request.parse(_message.element(b"\x0a", body)).tasks
+    assert parsed.called_as == "function"
 
 
 def test_sizes_that_are_not_packed() -> None:

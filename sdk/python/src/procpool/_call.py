@@ -38,19 +38,14 @@ class Shared:
     """What the calls of one message's Task have in common: those of a pack, or the one."""
 
     def __init__(self, wire: Wire, task: Task | None, arrived: float) -> None:
-        self.function = wire.function
+        self.wire = wire
         self.task = task
+        self.called_as = wire.called_as
         self.codec = wire.codec or (task.codecs[0] if task else "")
         self.metadata: Mapping[str, str] = wire.metadata or _NOTHING
         self.attempt = wire.attempt or 1
         timeout = wire.timeout_nanos
         self.deadline = arrived + timeout / 1e9 if timeout else None
-        self.credit, self.credit_bytes = wire.credit, wire.credit_bytes
-        self.called_as = "function"
-        if wire.streams_argument:
-            self.called_as = "session"
-        elif self.credit:
-            self.called_as = "stream"
 
 
 class Call:

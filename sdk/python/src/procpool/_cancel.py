@@ -44,8 +44,7 @@ class Interrupter:
         self._timer = timer
         self._main = get_ident()
         self._armed: Call | None = None
-        self._told: Call | None = None  # the last one in which it was raised
-        self._inside = False  # whether the main thread is in run
+        self._running: Call | None = None  # while the main thread is in run
         self._shields = 0
         signal.signal(_SIGNAL, self._handle)
         self._unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
@@ -56,14 +55,14 @@ class Interrupter:
         Cancelled may also come when the function has returned, and its result is lost.
         """
         try:
-            self._inside = True
+            self._running = call
             self._armed = call
             if call.cancelled and not call.told:
                 self._raise(call)
             return function(*arguments)
         finally:
             self._armed = None
-            self._inside = False
+            self._running = None
 
     def interrupt(self, call: Call) -> None:
         """Have Cancelled raised in a call whose cancelled is set. Any thread; does not block."""
@@ -83,15 +82,14 @@ class Interrupter:
 
     def _raise(self, call: Call) -> None:
         call.told = True
-        self._told = call
         self._armed = None
         raise Cancelled
 
     def _swallowed(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Take what was raised where nothing can be raised, such as in a __del__."""
-        call = self._told
+        call = self._running
         ours = isinstance(unraisable.exc_value, Cancelled) and get_ident() == self._main
-        if not ours or call is None or call.over or not self._inside:
+        if not ours or call is None or not call.told:
             self._unraisable(unraisable)
             return
         # It is sent again as long as the call runs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from . import _codec, _failure, _logging, _task
+from . import _logging, _nested, _task
 from ._future import Future
 from ._runtime import Cancelled, HostRequest, current_call
 from ._shape import Shape
@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypedDict, Unpack
 
+    from ._ref import Ref
     from ._runtime import RunningCall
+
+    class SpawnOptions(TypedDict, total=False):
+        """Those of a new actor: see Context.spawn."""
+
+        shared: bool
+        restarts: int
+        timeout: float | None
+        codec: str | None
+        metadata: Mapping[str, str] | None
+        priority: int
 
     class Options(TypedDict, total=False):
         """Those of a nested call: see Context.submit."""
@@ -175,6 +186,49 @@ class Context:
         """
         return Values(*self._request(_task.STREAM, task, argument, returns, **options))
 
+    @overload
+    def spawn(
+        self, actor: Callable[[A], object], argument: A, **options: Unpack[SpawnOptions]
+    ) -> Ref: ...
+    @overload
+    def spawn(self, actor: Callable[[], object], **options: Unpack[SpawnOptions]) -> Ref: ...
+    @overload
+    def spawn(self, actor: str, argument: Any = ..., **options: Unpack[SpawnOptions]) -> Ref: ...
+    def spawn(self, actor: Any, argument: Any = None, **options: Any) -> Ref:
+        """Have the pool that runs this call make an actor, and wait until it is open.
+
+        actor is a class of this program that was made an actor, or the name of any actor of
+        the pool, in whatever language. It gets a process of its own, unless shared: then it
+        shares one with others and ends with it. restarts says how often it may be opened
+        anew, from its argument, when its process dies. Of the other options timeout is how
+        long the opening may take; they are as those of submit.
+
+        The actor ends with this call, or if this call is of an actor, with that actor.
+        Raises what its opening has raised, as TaskError; RuntimeError outside of a call. In
+        an async task await spawn_async instead.
+        """
+        from ._ref import spawn
+
+        return spawn(self._call, actor, argument, **options).result()
+
+    @overload
+    async def spawn_async(
+        self, actor: Callable[[A], object], argument: A, **options: Unpack[SpawnOptions]
+    ) -> Ref: ...
+    @overload
+    async def spawn_async(
+        self, actor: Callable[[], object], **options: Unpack[SpawnOptions]
+    ) -> Ref: ...
+    @overload
+    async def spawn_async(
+        self, actor: str, argument: Any = ..., **options: Unpack[SpawnOptions]
+    ) -> Ref: ...
+    async def spawn_async(self, actor: Any, argument: Any = None, **options: Any) -> Ref:
+        """Make an actor without holding up the event loop: see spawn."""
+        from ._ref import spawn
+
+        return await spawn(self._call, actor, argument, **options)
+
     def _request(
         self,
         kind: str,
@@ -182,44 +236,29 @@ class Context:
         argument: Any,
         returns: Any,
         *,
-        timeout: float | None = None,
         codec: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        key: str = "",
-        priority: int = 0,
+        **options: Any,
     ) -> tuple[RunningCall, HostRequest, Shape]:
         """Make the request of a nested call; returns of what type its results are, too."""
-        call = self._call
-        if call is None:
-            raise RuntimeError(
-                "procpool: only a running task can make calls of its pool; there is none here"
-            )
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"procpool: timeout={timeout}: a call needs time to run")
-        if not -100 <= priority <= 100:
-            raise ValueError(f"procpool: priority={priority}: it is between -100 and 100")
+        call = _nested.caller(self._call)
         if isinstance(task, str):
-            name, preferred, takes, gives = task, "cbor", _ANY, Shape(returns)
+            name, preferred, takes, gives = task, "cbor", _nested.ANY, Shape(returns)
         else:
             made = _task.of(task)
             if made.kind != kind:
-                raise TypeError(f"procpool: {made.name!r} is a {made.kind}: {_HOW[made.kind]}")
+                what = _task.A_KIND[made.kind]
+                raise TypeError(f"procpool: {made.name!r} is {what}: {_HOW[made.kind]}")
             name, preferred = made.name, made.codecs[0]
             takes, gives = made.input_shape, made.output_shape
-        codec = codec or preferred
-        try:
-            encoded = _codec.encode(codec, argument, takes, "encode the argument")
-        except _failure.CodecFailure as failure:
-            raise _failure.codec_error(failure, name) from failure.__cause__
-        request = HostRequest(name, codec, encoded, kind, timeout, metadata or {}, key, priority)
-        return call, request, gives
+        request = HostRequest(name, codec or preferred, b"", kind)
+        return call, _nested.complete(request, argument, takes, **options), gives
 
 
-_ANY = Shape(Any)
 _HOW = {
     _task.FUNCTION: "use submit or call",
     _task.STREAM: "use stream",
     _task.SESSION: "tasks can't open sessions of their own pool",
+    _task.ACTOR: "use spawn, and the call of what it returns",
 }
 
 

@@ -300,6 +300,8 @@ def _others(hint: Any) -> Converter | None:
         return _parsed(hint, (int,), lambda nanoseconds: hint(microseconds=nanoseconds // 1000))
     if has("decimal", "Decimal"):
         return _parsed(hint, (str, int), hint)
+    if has("procpool._ref", "Ref"):
+        return _parsed(hint, (str,), hint)
     if has("uuid", "UUID"):
         return _parsed(hint, (str, bytes), lambda v: hint(bytes=v) if type(v) is bytes else hint(v))
     return None

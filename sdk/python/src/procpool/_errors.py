@@ -96,6 +96,23 @@ class CancelledError(Error):
     """The call was given up, by Future.cancel or because the call that made it ended."""
 
 
+class ActorEndedError(Error):
+    """The actor has ended: it was closed, or its process died for good.
+
+    The call did not run. What has ended the actor is the error's __cause__, where the host
+    tells; if its process died that is in crash, too.
+    """
+
+    crash: CrashError | None = None
+
+
+class ReentrantError(Error):
+    """The call would have an actor wait for itself.
+
+    A method of the actor makes it, or a call that such a method waits for.
+    """
+
+
 class DeadlineError(Error, builtins.TimeoutError):
     """The time of the call that made it was over."""
 

@@ -150,6 +150,8 @@ def to_exception(failure: worker_pb2.Failure, task: str) -> _errors.Error:
     kind = failure.kind
     if kind == pb.FAILURE_KIND_CRASH:
         return _crash(failure.crash, task)
+    if kind == pb.FAILURE_KIND_ACTOR_ENDED:
+        return _ended(failure, task)
     if kind in _REFUSALS:
         made = _REFUSALS[kind](failure.message or f"the call of task {task!r} failed", task)
     elif kind == pb.FAILURE_KIND_CODEC:
@@ -203,6 +205,15 @@ def _crash(crash: worker_pb2.Crash, task: str) -> _errors.CrashError:
     return made
 
 
+def _ended(failure: worker_pb2.Failure, task: str) -> _errors.ActorEndedError:
+    made = _errors.ActorEndedError(failure.message or f"the actor of {task!r} has ended", task)
+    if failure.HasField("crash"):
+        made.__cause__ = made.crash = _crash(failure.crash, task)
+    elif failure.HasField("cause"):
+        made.__cause__ = to_exception(failure.cause, task)
+    return made
+
+
 _REFUSALS: dict[int, type[_errors.Error]] = {  # by FailureKind
     5: _errors.TooLargeError,
     6: _errors.UnknownTaskError,
@@ -211,4 +222,5 @@ _REFUSALS: dict[int, type[_errors.Error]] = {  # by FailureKind
     11: _errors.ClosedError,
     12: _errors.QueueFullError,
     14: _errors.NestingLimitError,
+    21: _errors.ReentrantError,
 }

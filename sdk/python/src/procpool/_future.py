@@ -47,7 +47,7 @@ class Future(Generic[T]):
 
     def cancel(self) -> bool:
         """Give the call up; True if that was what ended it."""
-        name = self._request.name
+        name = self._request.called
         ended = self._resolve(
             _errors.CancelledError(f"the call of task {name!r} was given up", name)
         )
@@ -118,19 +118,19 @@ class Future(Generic[T]):
             if self._answered.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
                 self._answered.release()  # for the next who waits
             elif not self._done:
-                raise TimeoutError(f"task {self._request.name!r} is not done yet")
+                raise TimeoutError(f"task {self._request.called!r} is not done yet")
 
     def _decode(self, encoded: bytes | memoryview) -> None:
         request = self._request
         try:
             self._value = _codec.decode(request.codec, encoded, self._shape, "decode the result")
         except _failure.CodecFailure as failure:
-            self._error = _failure.codec_error(failure, request.name)
+            self._error = _failure.codec_error(failure, request.called)
 
     def _answer(self, answer: HostAnswer) -> None:
         """Take the host's answer, on a thread of the machinery."""
         if answer.failure is not None:
-            self._resolve(_failure.to_exception(answer.failure, self._request.name))
+            self._resolve(_failure.to_exception(answer.failure, self._request.called))
         else:
             self._resolve(answer.result)
 
@@ -163,4 +163,4 @@ class Future(Generic[T]):
 
     def __repr__(self) -> str:
         state = "done" if self._done else "not done"
-        return f"<procpool future of {self._request.name!r}, {state}>"
+        return f"<procpool future of {self._request.called!r}, {state}>"

@@ -80,7 +80,7 @@ class HostCalls:
             from ._gen import worker_pb2
 
             failure = worker_pb2.Failure.FromString(reply.failure)
-        done(HostAnswer(reply.result, failure))
+        done(HostAnswer(reply.result, failure, reply.actor))
 
     def end(self, call: Call) -> None:
         """Give up what a call has called that has ended. The host does so by itself."""
@@ -117,29 +117,32 @@ class HostCalls:
         """Return why a call can't be made, None if it can."""
         connection = self._connection
         if not connection.offers.host_call:
-            text = f"task {request.name!r} was not called: the host takes no calls from tasks"
+            text = f"task {request.called!r} was not called: the host takes no calls from tasks"
             return _failure("NESTING_LIMIT", text)
+        if request.kind == "actor" and not connection.offers.actor:
+            text = f"task {request.called!r} was not called: the host has no actors"
+            return _failure("UNKNOWN_TASK", text)
         size = _message.size_of(request.argument)
         if 0 < connection.max_payload < size:
             text = (
-                f"the argument of task {request.name!r} has {size} bytes, "
+                f"the argument of task {request.called!r} has {size} bytes, "
                 f"at most {connection.max_payload} are allowed (MaxPayload)"
             )
             return _failure("TOO_LARGE", text)
-        texts = [request.name, request.codec, request.key]
+        texts = [request.name, request.method, request.codec, request.key]
         for name, value in request.metadata.items():
             texts += (name, value)
         beside = 4 * sum(map(len, texts)) + 16 * len(texts)  # of UTF-8, at most
         if beside > _BESIDE_ARGUMENT:
             text = (
-                f"the names, the key and the metadata of a call of task {request.name!r} are too "
-                f"long: together at most {_BESIDE_ARGUMENT // 4} characters are allowed"
+                f"the names, the key and the metadata of a call of task {request.called!r} are "
+                f"too long: together at most {_BESIDE_ARGUMENT // 4} characters are allowed"
             )
             return _failure("TOO_LARGE", text)
         return None
 
     def _refusal_now(self, call: Call, request: HostRequest) -> worker_pb2.Failure | None:
-        text = f"task {request.name!r} was not called: "
+        text = f"task {request.called!r} was not called: "
         if call.over:
             text += "the call that makes it has ended"
         elif self._unanswered >= _UNANSWERED:

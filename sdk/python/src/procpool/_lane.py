@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from queue import SimpleQueue
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,14 @@ from . import _message, _process, _streams
 from ._call import Call, Shared, TooLarge, UnknownTask
 from ._cancel import Wake
 from ._runtime import current_call
+from ._task import A_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ._aio import Loop
     from ._connection import Connection
+    from ._instances import Instances
     from ._recorder import LaneRecord
     from ._request import Encoded
     from ._request import Task as Wire
@@ -53,7 +56,9 @@ class Lane:
         self._forked = False
         self._marks: set[int] = set()  # calls that were given up and perhaps did not start
         self._reached = 0  # the last call that was taken up
-        self._costs = [0] * len(tasks)  # a decayed maximum of each one's run time; 0: unknown
+        self._instances: Instances | None = None  # if any call was of an actor
+        # A decayed maximum of the run time of each task and method; 0: unknown.
+        self._costs: defaultdict[str, int] = defaultdict(int)
         self._answered = 0  # the number of the last outcome among what is to be sent
         self._ended = 0  # when the last call ended
         self._oldest = 0  # when the first one ended whose outcome is not sent yet
@@ -112,8 +117,10 @@ class Lane:
 
     def _take(self, wire: Wire, arrived: float) -> None:
         """Run the call, or the calls, of a Task."""
-        known = wire.function < len(self._tasks)
-        shared = Shared(wire, self._tasks[wire.function] if known else None, arrived)
+        task = self._tasks[wire.function] if wire.function < len(self._tasks) else None
+        if wire.actor and task is not None:
+            task = self._of_actor(task, wire)
+        shared = Shared(wire, task, arrived)
         payload = wire.payload
         wire.payload = b""  # which may be large, and is only its call's
         if wire.sizes is None:
@@ -128,11 +135,18 @@ class Lane:
             self._step(shared, seq, payload[begin:end])
             begin = end
 
+    def _of_actor(self, task: Task, wire: Wire) -> Task:
+        if self._instances is None:
+            from ._instances import Instances
+
+            self._instances = Instances()
+        return self._instances.task_of(task, wire)
+
     def _step(self, shared: Shared, seq: int, payload: Encoded) -> None:
         """See a call from its start to its outcome."""
         connection, record = self._connection, self.record
         if self._answered > connection.outgoing.written:
-            self._settle(self._costs[shared.function] if shared.task else 0)
+            self._settle(self._costs[shared.task.name] if shared.task else 0)
         elif record is not None and record.used:
             record.empty()
         self.current = call = Call(connection, shared, seq)
@@ -172,22 +186,24 @@ class Lane:
             call.port.close()
         ran = ended - began
         if shared.task:
-            cost = self._costs[shared.function]
-            self._costs[shared.function] = max(ran, cost // 2)
+            name = shared.task.name
+            cost = self._costs[name] // 2
+            self._costs[name] = ran if ran > cost else cost
         self._answer(outcome, ended, finished=seq)
 
     def _execute(self, call: Call, shared: Shared, payload: Encoded) -> Payload:
         """Run the function, and return what it has returned, encoded."""
         task = shared.task
         if task is None:
-            raise UnknownTask(f"this worker serves no task of the number {shared.function}")
-        if task.kind != shared.called_as:
+            raise UnknownTask(f"this worker serves no task of the number {shared.wire.function}")
+        kind, called_as = task.kind, shared.called_as
+        if kind != called_as:
             raise UnknownTask(
-                f"{task.name!r} was called as a {shared.called_as} and is a {task.kind} in this "
+                f"{task.name!r} was called as {A_KIND[called_as]} and is {A_KIND[kind]} in this "
                 "worker, so both sides do not mean the same task"
             )
         argument = task.decode(shared.codec, payload)
-        if task.kind != "function":
+        if kind != "function" and kind != "actor":
             self._execute_stream(call, shared, argument)
             return b""
         if task.is_async:
@@ -198,16 +214,17 @@ class Lane:
 
     def _execute_stream(self, call: Call, shared: Shared, argument: object) -> None:
         takes_input = call.task.kind == "session"
+        credit, size = shared.wire.credit, shared.wire.credit_bytes
         if call.task.is_async:
             from . import _aio
 
             loop = self._loop()
             room, ready = loop.wake(), loop.wake()
-            awaited = _streams.Port(call, shared.credit, shared.credit_bytes, room, ready)
+            awaited = _streams.Port(call, credit, size, room, ready)
             awaited.open(takes_input)
             loop.run(call, _aio.stream(call, awaited, argument, takes_input))
         else:
-            port = _streams.Port(call, shared.credit, shared.credit_bytes, Wake(), Wake())
+            port = _streams.Port(call, credit, size, Wake(), Wake())
             port.open(takes_input)
             _streams.run(call, port, argument, takes_input)
 

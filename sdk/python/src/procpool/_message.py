@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ._actor import Method
     from ._runtime import Payload
     from ._task import Task
 
@@ -23,7 +24,7 @@ OUTCOME, _VALUE = b"\x0a", b"\x12"
 _COPIED = 32 << 10  # smaller payloads are copied into their element right away
 
 # TaskKind, by the names that Task.kind has.
-_KINDS = {"function": b"\x01", "stream": b"\x02", "session": b"\x04"}
+_KINDS = {"function": b"\x01", "stream": b"\x02", "actor": b"\x03", "session": b"\x04"}
 
 _LAST = [bytes((i,)) for i in range(128)]
 _MORE = [bytes((i | 128,)) for i in range(128)]
@@ -135,7 +136,20 @@ def _description(task: Task) -> bytes:
             *(_text(b"\x22", codec) for codec in task.codecs),
             _text(b"\x2a", task.doc),
             b"\x30" + _KINDS[task.kind],
+            *(_text(b"\x3a", method.method) for method in task.methods),
             _text(b"\x42", task.receives),
+            *(element(b"\x4a", _method(method)) for method in task.methods),
+        ]
+    )
+
+
+def _method(method: Method) -> bytes:
+    return b"".join(
+        [
+            _text(b"\x0a", method.input),
+            _text(b"\x12", method.output),
+            *(_text(b"\x1a", codec) for codec in method.codecs),
+            _text(b"\x22", method.doc),
         ]
     )
 

@@ -12,6 +12,8 @@ from ._convert import Misfit
 
 _DEPTH = 64  # what a Go host takes of CBOR
 _TEXT = frozenset((str,))
+# What is written as the text that it is made of, by module and name.
+_TEXTS = (("decimal", "Decimal"), ("uuid", "UUID"), ("procpool", "Ref"))
 
 
 class Plainer:
@@ -88,7 +90,7 @@ class Plainer:
                 return _nanoseconds
         if issubclass(kind, os.PathLike):
             return os.fspath
-        if (kind.__module__, kind.__name__) in (("decimal", "Decimal"), ("uuid", "UUID")):
+        if (kind.__module__, kind.__name__) in _TEXTS:
             return str
         return None
 

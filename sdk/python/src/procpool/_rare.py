@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 _PROGRESS, _LOG, _HOST_CALL, _HOST_CANCEL = b"\x22", b"\x2a", b"\x32", b"\x3a"
 _TEXT = 65536  # of more the host keeps nothing
 _LOG_FIELDS = 128
-_KINDS = {"function": worker_pb2.TASK_KIND_FUNCTION, "stream": worker_pb2.TASK_KIND_STREAM}
+_KINDS = {
+    "function": worker_pb2.TASK_KIND_FUNCTION,
+    "stream": worker_pb2.TASK_KIND_STREAM,
+    "actor": worker_pb2.TASK_KIND_ACTOR,
+}
 
 
 def failed(seq: int, ran: int, error: BaseException, task: Task | None) -> bytes:
@@ -88,6 +92,10 @@ def host_call(number: int, call: Call, request: HostRequest) -> Payload:
         metadata=request.metadata,
         key=request.key,
         priority=request.priority,
+        actor=request.actor,
+        method=request.method,
+        shared=request.shared,
+        restarts=request.restarts,
     )
     if call.deadline is not None:
         message.timeout_nanos = max(int((call.deadline - monotonic()) * 1e9), 1)

@@ -41,6 +41,8 @@ class Task:
     metadata: dict[str, str] | None = None
     credit = credit_bytes = 0
     streams_argument = False
+    actor = method = 0
+    called_as = "function"  # by what travels with it; see _task.py
 
 
 class Value:
@@ -63,6 +65,7 @@ class Reply:
     id = 0
     result: Encoded = b""
     failure: bytes | None = None
+    actor = 0
 
 
 class Request(NamedTuple):
@@ -130,12 +133,22 @@ def _task(body: Encoded) -> Task:
             task.sizes = (task.sizes or []) + _numbers(value)
         elif tag == 0x40:
             task.timeout_nanos = value
+        elif tag == 0x78:
+            task.actor = value
+            if value:
+                task.called_as = "actor"
+        elif tag == 0x60:
+            task.method = value
         elif tag == 0x50:
             task.credit = value
+            if value and task.called_as == "function":
+                task.called_as = "stream"
         elif tag == 0x70:
             task.credit_bytes = value
         elif tag == 0x58:
             task.streams_argument = bool(value)
+            if value and task.called_as != "actor":
+                task.called_as = "session"
         elif tag == 0x68:
             task.attempt = value
         elif tag == 0x4A:
@@ -186,6 +199,8 @@ def _reply(body: Encoded) -> Reply:
             reply.result = value
         elif tag == 0x22:
             reply.failure = bytes(value)
+        elif tag == 0x48:
+            reply.actor = value
         elif tag == 0x1A:
             raise Malformed("a result is in a segment, which was not offered")
     return reply

@@ -37,13 +37,22 @@ class HostRequest(NamedTuple):
     name: str
     codec: str
     argument: Payload
-    kind: str = "function"  # or "stream"
+    kind: str = "function"  # or "stream", or "actor"
     run_limit: float | None = None  # seconds that it may run
     metadata: Mapping[str, str] = {}
     key: str = ""
     priority: int = 0
     credit: int = 0  # of a stream: how many values may come at first
     credit_bytes: int = 0
+    actor: int = 0  # of an actor: its number, 0 to make one
+    method: str = ""  # empty to make it or to end it
+    shared: bool = False  # to make one: whether it may share its process
+    restarts: int = 0  # and how often it may be opened anew
+
+    @property
+    def called(self) -> str:
+        """What is called, for people."""
+        return f"{self.name}.{self.method}" if self.method else self.name
 
 
 class HostStream(Protocol):
@@ -61,6 +70,7 @@ class HostAnswer(NamedTuple):
 
     result: bytes | memoryview = b""
     failure: worker_pb2.Failure | None = None
+    actor: int = 0  # the number of one that was made
 
 
 class RunningCall(Protocol):

@@ -31,9 +31,9 @@ _launch = _process.take_environment()
 def serve(tasks: Iterable[Callable[..., object]] | None = None) -> NoReturn:
     """Serve tasks to the host that has started this process, until the host is gone.
 
-    Serves all decorated functions, or the given ones. To be called in the main thread, at
-    the end of the program: it does not return but ends the process. Standard input is the
-    host's from here on, and empty for everybody else.
+    Serves all decorated functions and classes, or the given ones. To be called in the main
+    thread, at the end of the program: it does not return but ends the process. Standard input
+    is the host's from here on, and empty for everybody else.
     """
     launch = _launch
     if launch is None:
@@ -46,7 +46,12 @@ def serve(tasks: Iterable[Callable[..., object]] | None = None) -> NoReturn:
             "procpool: the host asks for mutual TLS (Config.AutoMTLS), which workers in Python "
             "do not have: turn it off, the socket lies in a private directory"
         )
-    served = _task.registered() if tasks is None else [_task.of(function) for function in tasks]
+    if tasks is None:
+        served = _task.registered()
+        if (actors := sys.modules.get("procpool._actor")) is not None:
+            sys.stderr.write("".join(f"{sentence}\n" for sentence in actors.loose()))
+    else:
+        served = [_task.of(function) for function in tasks]
     _Worker(served, launch).run()
 
 

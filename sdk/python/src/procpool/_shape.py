@@ -54,12 +54,15 @@ class Signature(NamedTuple):
     takes_argument: bool
 
 
-def signature(function: Callable[..., Any], kind: str) -> Signature:
-    """Read the hints of a function that is to be a task; TypeError if it can't be one."""
+def signature(function: Callable[..., Any], kind: str, skip: int = 0) -> Signature:
+    """Read the hints of a function that is to be a task; TypeError if it can't be one.
+
+    skip is how many parameters are not the caller's to give: 1 for a method's self.
+    """
     name = function.__qualname__
-    parameters = _function.parameters(function)
+    parameters = _function.parameters(function, skip)
     wanted = 2 if kind == "session" else min(len(parameters), 1)
-    if reason := _function.why_not(function, wanted):
+    if reason := _function.why_not(function, wanted, skip):
         takes = "the argument and the received values" if kind == "session" else "one argument"
         raise TypeError(
             f"procpool: the {kind} {name} is called with {takes} and can't be: {reason}"
@@ -69,7 +72,7 @@ def signature(function: Callable[..., Any], kind: str) -> Signature:
     output = hints.get("return", Any)
     result = Signature(
         input=Shape(found[0] if found else Any),
-        output=Shape(output if kind == "function" else _item(output)),
+        output=Shape(_item(output) if kind in ("stream", "session") else output),
         receives=Shape(_item(found[1])) if kind == "session" else None,
         takes_argument=bool(found),
     )

@@ -8,17 +8,25 @@ from . import _codec, _function, _shape
 from ._failure import CodecFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ._actor import Method
     from ._runtime import Payload
-    from ._shape import Shape
+    from ._shape import Shape, Signature
 
     Errors = Mapping[str, type[BaseException] | tuple[type[BaseException], ...]]
 
 F = TypeVar("F", bound="Callable[..., Any]")
-FUNCTION, STREAM, SESSION = "function", "stream", "session"
-_ATTRIBUTE = "__procpool_task__"
-_CODECS = ("cbor", "json")
+FUNCTION, STREAM, SESSION, ACTOR = "function", "stream", "session", "actor"
+#: What they are called in a sentence.
+A_KIND = {
+    FUNCTION: "a function",
+    STREAM: "a stream",
+    SESSION: "a session",
+    ACTOR: "an actor",
+}
+ATTRIBUTE = "__procpool_task__"
+CODECS = ("cbor", "json")
 
 
 class Task:
@@ -36,29 +44,30 @@ class Task:
     output_shape: Shape
     function: Callable[..., Any]
     codecs: tuple[str, ...]
+    takes_argument: bool
     _receives_shape: Shape
+
+    #: Those of an actor, in the order of their numbers.
+    methods: Sequence[Method] = ()
 
     def __init__(
         self,
         kind: str,
         name: str,
         function: Callable[..., Any],
-        codecs: Iterable[str] = _CODECS,
+        codecs: Iterable[str] = CODECS,
         errors: Errors | None = None,
     ) -> None:
-        if not name or any(c.isspace() or not c.isprintable() for c in name):
-            raise ValueError(
-                f"procpool: {name!r} is no name for a task: it holds no space or control "
-                'character and is not empty; give one, as in @procpool.task("square")'
-            )
+        check_name(kind, name)
         self.kind, self.name = kind, name
         self.is_async = _function.is_async(function)
         self.doc = _function.doc(function)
         self.errors = dict(errors or {})
         self.origin = (function.__code__.co_filename, function.__code__.co_firstlineno)
         self._original = function
-        self._wanted_codecs = tuple(codecs)
-        self._value_op = "encode the result" if kind == FUNCTION else "encode a value"
+        self.wanted_codecs = tuple(codecs)
+        yields = kind in (STREAM, SESSION)
+        self._value_op = "encode a value" if yields else "encode the result"
         _check(self, function)
 
     def __getattr__(self, name: str) -> Any:
@@ -68,8 +77,7 @@ class Task:
         return getattr(self, name)
 
     def _read_hints(self) -> None:
-        function = self._original
-        signature = _shape.signature(function, self.kind)
+        signature = self._signature()
         shapes = [signature.input, signature.output]
         if signature.receives is not None:
             self._receives_shape = signature.receives
@@ -77,13 +85,20 @@ class Task:
         self.output_shape = signature.output
         self.input, self.output = signature.input.text, signature.output.text
         self.receives = signature.receives.text if signature.receives else ""
-        self.codecs = self._wanted_codecs
+        self.codecs = self.wanted_codecs
         if "raw" not in self.codecs and all(shape.from_buffer for shape in shapes):
             self.codecs += ("raw",)
         self.takes_argument = signature.takes_argument
         #: Runs a call: takes the argument, and for a session the received values as well.
-        self.function = function if self.takes_argument else lambda _: function()
+        self.function = self._taking_argument(self._original)
         self.input_shape = signature.input
+
+    def _signature(self) -> Signature:
+        return _shape.signature(self._original, self.kind)
+
+    def _taking_argument(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what runs with an argument, also where there is no parameter for one."""
+        return run if self.takes_argument else lambda _: run()
 
     def decode(self, codec: str, data: bytes | memoryview) -> Any:
         """Decode an argument; raises CodecFailure. The value may be a view of data."""
@@ -113,6 +128,17 @@ class Task:
         return f"<procpool {self.kind} {self.name!r}>"
 
 
+def check_name(kind: str, name: str) -> None:
+    """Raise a sentence where a name is none."""
+    if not name or any(c.isspace() or not c.isprintable() for c in name):
+        what = "an actor" if kind == ACTOR else f"a {'task' if kind == FUNCTION else kind}"
+        verb = "task" if kind == FUNCTION else kind
+        raise ValueError(
+            f"procpool: {name!r} is no name for {what}: it holds no space or control "
+            f'character and is not empty; give one, as in @procpool.{verb}("square")'
+        )
+
+
 def _check(task: Task, function: Callable[..., Any]) -> None:
     """Raise a sentence where a task can't work."""
     if task.kind == FUNCTION and _function.is_generator(function):
@@ -120,15 +146,20 @@ def _check(task: Task, function: Callable[..., Any]) -> None:
             f"procpool: the task {task.name!r} is a generator: make it a stream, "
             "with @procpool.stream, or return a value"
         )
-    if task.kind != FUNCTION and _function.is_coroutine(function):
+    if task.kind == ACTOR and _function.is_generator(function):
+        raise TypeError(
+            f"procpool: {task.name!r} is a generator, and a method returns one value: return a "
+            "list, or call the method for each"
+        )
+    if task.kind in (STREAM, SESSION) and _function.is_coroutine(function):
         raise TypeError(
             f"procpool: the {task.kind} {task.name!r} is async and yields nothing: "
             "it has to be an async generator"
         )
-    unknown = [codec for codec in task._wanted_codecs if codec not in _codec.NAMES]
-    if unknown or not task._wanted_codecs:
+    unknown = [codec for codec in task.wanted_codecs if codec not in _codec.NAMES]
+    if unknown or not task.wanted_codecs:
         raise ValueError(
-            f"procpool: codecs={task._wanted_codecs!r} of {task.name!r}: "
+            f"procpool: codecs={task.wanted_codecs!r} of {task.name!r}: "
             f"name some of {', '.join(_codec.NAMES)}"
         )
     for code, kinds in task.errors.items():
@@ -166,14 +197,28 @@ def registered() -> list[Task]:
 
 
 def of(function: object) -> Task:
-    """Return the task of a decorated function; TypeError if it is none."""
-    found = getattr(function, _ATTRIBUTE, None)
+    """Return the task of a decorated function or class; TypeError if it is none."""
+    # A class does not inherit being an actor: one that is derived has other state.
+    own = vars(function) if isinstance(function, type) else getattr(function, "__dict__", {})
+    found = own.get(ATTRIBUTE)
     if not isinstance(found, Task):
-        raise TypeError(
-            f"procpool: {function!r} is no task: decorate it with @procpool.task, "
-            "@procpool.stream or @procpool.session"
-        )
+        how = "@procpool.task, @procpool.stream or @procpool.session"
+        if isinstance(function, type):
+            how = "@procpool.actor"
+        raise TypeError(f"procpool: {function!r} is no task: decorate it with {how}")
     return found
+
+
+def register(made: Task) -> None:
+    """Have workers serve a task; ValueError if there is another of its name."""
+    other = _tasks.get(made.name)
+    # A module may run twice in a process: as __main__ and under its own name.
+    if other is not None and other.origin != made.origin:
+        raise ValueError(
+            f"procpool: there are two tasks of the name {made.name!r}: in %s, line %d, and in "
+            "%s, line %d" % (*other.origin, *made.origin)
+        )
+    _tasks[made.name] = made
 
 
 def _decorator(
@@ -184,27 +229,25 @@ def _decorator(
         raise TypeError(f'procpool: write @procpool.{verb}() or @procpool.{verb}("name")')
 
     def decorate(function: F) -> F:
+        if isinstance(function, type):
+            raise TypeError(
+                f"procpool: {function.__qualname__} is a class: make it an actor, with "
+                "@procpool.actor, or have a function for each task"
+            )
         if not hasattr(function, "__code__"):
             raise TypeError(f"procpool: {function!r} can't be a task: wrap it in a def")
         if name is None and function.__name__ == "<lambda>":
             raise ValueError("procpool: a lambda has no name: give the task one")
         made = Task(kind, function.__name__ if name is None else name, function, codecs, errors)
-        other = _tasks.get(made.name)
-        # A module may run twice in a process: as __main__ and under its own name.
-        if other is not None and other.origin != made.origin:
-            raise ValueError(
-                f"procpool: there are two tasks of the name {made.name!r}: in %s, line %d, and in "
-                "%s, line %d" % (*other.origin, *made.origin)
-            )
-        _tasks[made.name] = made
-        setattr(function, _ATTRIBUTE, made)
+        register(made)
+        setattr(function, ATTRIBUTE, made)
         return function
 
     return decorate
 
 
 def task(
-    name: str | None = None, *, codecs: Iterable[str] = _CODECS, errors: Errors | None = None
+    name: str | None = None, *, codecs: Iterable[str] = CODECS, errors: Errors | None = None
 ) -> Callable[[F], F]:
     """Make a function a task: it takes one argument, or none, and returns the result.
 
@@ -221,7 +264,7 @@ def task(
 
 
 def stream(
-    name: str | None = None, *, codecs: Iterable[str] = _CODECS, errors: Errors | None = None
+    name: str | None = None, *, codecs: Iterable[str] = CODECS, errors: Errors | None = None
 ) -> Callable[[F], F]:
     """Make a generator function a stream: it takes one argument and yields values.
 
@@ -231,7 +274,7 @@ def stream(
 
 
 def session(
-    name: str | None = None, *, codecs: Iterable[str] = _CODECS, errors: Errors | None = None
+    name: str | None = None, *, codecs: Iterable[str] = CODECS, errors: Errors | None = None
 ) -> Callable[[F], F]:
     """Make a generator function a session: it receives values and yields values.
 
