@@ -34,6 +34,7 @@ class Call:
         self.puts: list[Callable[[bytes | memoryview], None]] = []
         self.granted: list[tuple[int, int]] = []
         self.given_up: list[int] = []
+        self.told: list[HostRequest] = []
         self.waits = 0
         self.waited = 0
 
@@ -59,6 +60,15 @@ class Call:
     ) -> HostStream:
         self.puts.append(put)
         return Stream(self, self.call_host(request, done))
+
+    def tell_host(self, request: HostRequest) -> None:
+        self.told.append(request)
+
+    def shield(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def hand_over(self) -> None:
+        pass
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -9,7 +9,10 @@ import pytest
 from host import process_environment
 
 # None of these is needed by a worker whose program does not need it itself.
-COSTLY = ("asyncio", "base64", "dataclasses", "decimal", "inspect", "json", "numpy", "uuid")
+COSTLY = (
+    *("asyncio", "base64", "dataclasses", "decimal", "inspect", "json", "numpy", "uuid"),
+    *("procpool.shared", "procpool._shared_operation", "procpool._shared_queue"),
+)
 PROGRAM = """
 import sys
 before = set(sys.modules)

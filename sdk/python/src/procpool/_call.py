@@ -150,6 +150,11 @@ class Call:
         with self.connection.interrupter:
             return self.connection.host_calls.start(self, request, done, put)
 
+    def tell_host(self, request: HostRequest) -> None:
+        """Make a call of which nobody learns the outcome."""
+        with self.connection.interrupter:
+            self.connection.host_calls.tell(self, request)
+
     @property
     def nested(self) -> set[int]:
         """The numbers of the calls that it has made and that are not answered."""
@@ -160,6 +165,14 @@ class Call:
     def waiting(self) -> AbstractContextManager[Any]:
         """Have the run time stand still in the with block."""
         return self.connection.waits.of(self)
+
+    def shield(self) -> AbstractContextManager[Any]:
+        """Have Cancelled raised at the end of the with block, not in it."""
+        return self.connection.interrupter
+
+    def hand_over(self) -> None:
+        """Have Cancelled not raised before what is returned now is where it was asked for."""
+        self.connection.interrupter.hand_over()
 
     def end(self) -> None:
         """Take note that the call has ended: send what it told last, give up what it called.

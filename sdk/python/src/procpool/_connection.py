@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._task import Task
     from ._transport import Receiver, Transport
 
-_CAPABILITIES = ("pack", "stream", "session", "host_call", "progress", "log")
+_CAPABILITIES = ("pack", "stream", "session", "host_call", "shared_state", "progress", "log")
 _WITH_RECORDER = ("recorder", "fence", "journal")
 # When, in seconds behind Hello, what most calls don't need is imported.
 _WARM_UP = 0.2
@@ -37,6 +37,7 @@ class Offers(NamedTuple):
     """What the host has and calls may use."""
 
     host_call: bool = False
+    shared_state: bool = False
     progress: bool = False
     log_level: int = 0  # the least that it wants, 0 for none
 
@@ -148,6 +149,7 @@ class Connection:
                 capabilities += _WITH_RECORDER
         self.offers = Offers(
             host_call="host_call" in request.capabilities,
+            shared_state="shared_state" in request.capabilities,
             progress="progress" in request.capabilities,
             log_level=request.log_level if "log" in request.capabilities else 0,
         )

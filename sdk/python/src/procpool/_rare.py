@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 _PROGRESS, _LOG, _HOST_CALL, _HOST_CANCEL = b"\x22", b"\x2a", b"\x32", b"\x3a"
 _TEXT = 65536  # of more the host keeps nothing
 _LOG_FIELDS = 128
-_KINDS = {"function": worker_pb2.TASK_KIND_FUNCTION, "stream": worker_pb2.TASK_KIND_STREAM}
+_KINDS = {
+    "function": worker_pb2.TASK_KIND_FUNCTION,
+    "stream": worker_pb2.TASK_KIND_STREAM,
+    "shared": worker_pb2.TASK_KIND_SHARED,
+}
 
 
 def failed(seq: int, ran: int, error: BaseException, task: Task | None) -> bytes:
@@ -75,7 +79,7 @@ def log(level: int, message: str, fields: Mapping[str, str], time_ns: int, seq: 
     return _message.element(_LOG, line.SerializeToString())
 
 
-def host_call(number: int, call: Call, request: HostRequest) -> Payload:
+def host_call(number: int, call: Call, request: HostRequest, no_reply: bool = False) -> Payload:
     """Encode a HostCall that a running call makes."""
     message = worker_pb2.HostCall(
         id=number,
@@ -88,6 +92,7 @@ def host_call(number: int, call: Call, request: HostRequest) -> Payload:
         metadata=request.metadata,
         key=request.key,
         priority=request.priority,
+        no_reply=no_reply,
     )
     if call.deadline is not None:
         message.timeout_nanos = max(int((call.deadline - monotonic()) * 1e9), 1)

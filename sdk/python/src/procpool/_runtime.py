@@ -37,7 +37,7 @@ class HostRequest(NamedTuple):
     name: str
     codec: str
     argument: Payload
-    kind: str = "function"  # or "stream"
+    kind: str = "function"  # or "stream", or "shared"
     run_limit: float | None = None  # seconds that it may run
     metadata: Mapping[str, str] = {}
     key: str = ""
@@ -115,8 +115,17 @@ class RunningCall(Protocol):
         call_host.
         """
 
+    def tell_host(self, request: HostRequest) -> None:
+        """Make a call of kind "shared" of which nobody learns the outcome. Does not block."""
+
     def waiting(self) -> AbstractContextManager[Any]:
         """Have the run time stand still in the with block. Nests; any thread."""
+
+    def shield(self) -> AbstractContextManager[Any]:
+        """Have Cancelled raised at the end of the with block, not in it. Nests."""
+
+    def hand_over(self) -> None:
+        """Have Cancelled not raised before what is returned now is where it was asked for."""
 
 
 class Host(Protocol):
