@@ -10,7 +10,7 @@ from procpool import _runtime, _task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from procpool._runtime import HostAnswer, HostRequest, HostStream
+    from procpool._runtime import HostAnswer, HostRequest, HostStream, Shield
 
 
 def _nothing(argument: object) -> object:
@@ -64,11 +64,9 @@ class Call:
     def tell_host(self, request: HostRequest) -> None:
         self.told.append(request)
 
-    def shield(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def hand_over(self) -> None:
-        pass
+    @property
+    def shield(self) -> Shield:
+        return NoShield()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -89,6 +87,13 @@ class Call:
         finally:
             _runtime.process.host = None
             _runtime.current_call.reset(token)
+
+
+class NoShield(contextlib.nullcontext[None]):
+    """What puts Cancelled off where nobody raises it."""
+
+    def hand_over(self) -> None:
+        pass
 
 
 class Stream:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ._connection import Connection
     from ._request import Task as Wire
-    from ._runtime import HostAnswer, HostRequest, HostStream
+    from ._runtime import HostAnswer, HostRequest, HostStream, Shield
     from ._streams import Port
     from ._task import Task
 
@@ -166,13 +166,10 @@ class Call:
         """Have the run time stand still in the with block."""
         return self.connection.waits.of(self)
 
-    def shield(self) -> AbstractContextManager[Any]:
-        """Have Cancelled raised at the end of the with block, not in it."""
+    @property
+    def shield(self) -> Shield:
+        """What puts Cancelled off."""
         return self.connection.interrupter
-
-    def hand_over(self) -> None:
-        """Have Cancelled not raised before what is returned now is where it was asked for."""
-        self.connection.interrupter.hand_over()
 
     def end(self) -> None:
         """Take note that the call has ended: send what it told last, give up what it called.

@@ -96,7 +96,7 @@ class Interrupter:
         if call is None or not call.cancelled or call.told or self._shields:
             return
         if frame is not None:
-            if frame.f_code is _ENTER or frame.f_globals.get("__name__") in keeps_out:
+            if frame.f_code in _KEEP_OUT or frame.f_globals.get("__name__") in keeps_out:
                 return
             if self._handing_over:
                 self._handing_over = False
@@ -140,7 +140,8 @@ class Interrupter:
                 self._raise(call)
 
 
-_ENTER = Interrupter.__enter__.__code__
+# What sees to it that it is not raised has to come to its end, too.
+_KEEP_OUT = {Interrupter.__enter__.__code__, Interrupter.hand_over.__code__}
 
 
 class Wake:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from ._gen import worker_pb2
     from ._task import Task
@@ -61,6 +62,20 @@ class HostAnswer(NamedTuple):
 
     result: bytes | memoryview = b""
     failure: worker_pb2.Failure | None = None
+
+
+class Shield(Protocol):
+    """Puts Cancelled off to the end of a with block. Nests; for other threads it does nothing."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def hand_over(self) -> None:
+        """Have it not raised before what is returned now is where it was asked for."""
 
 
 class RunningCall(Protocol):
@@ -121,11 +136,9 @@ class RunningCall(Protocol):
     def waiting(self) -> AbstractContextManager[Any]:
         """Have the run time stand still in the with block. Nests; any thread."""
 
-    def shield(self) -> AbstractContextManager[Any]:
-        """Have Cancelled raised at the end of the with block, not in it. Nests."""
-
-    def hand_over(self) -> None:
-        """Have Cancelled not raised before what is returned now is where it was asked for."""
+    @property
+    def shield(self) -> Shield:
+        """What puts Cancelled off."""
 
 
 class Host(Protocol):

@@ -87,7 +87,7 @@ class Granted:
     def __init__(self, call: RunningCall, back: str, name: str, ticket: int) -> None:
         self.call, self.name, self.ticket = call, name, ticket
         self._back = back
-        self._shield = call.shield()
+        self.shield = call.shield
         self._had = [True]  # who takes it out gives it back
 
     @property
@@ -104,7 +104,7 @@ class Granted:
 
         Behind the end of the call, which gives back what there is, it does nothing.
         """
-        with self._shield:
+        with self.shield:
             try:
                 self._had.pop()
             except IndexError:
@@ -194,15 +194,16 @@ class _Attempt:
                 "is none here"
             )
         self._operation, self._timeout, self._call = operation, timeout, call
-        self._shield = call.shield()
+        self._shield = call.shield
         self._granted = operation.granted(call)
         self._future: Future[dict[str, Any]] | None = None
 
     def answer(self, reply: dict[str, Any]) -> Answer:
         """Return what it has given; to be returned from within the block."""
+        answer = Answer(reply, self._granted)
         if self._granted is not None:
-            self._call.hand_over()
-        return Answer(reply, self._granted)
+            self._shield.hand_over()
+        return answer
 
     def __enter__(self) -> Future[dict[str, Any]]:
         try:

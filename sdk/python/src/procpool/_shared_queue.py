@@ -312,7 +312,7 @@ class Queue(Generic[T]):
         assert granted is not None
         try:
             value = self._decode(reply.get("value", b""))
-            granted.call.hand_over()
+            granted.shield.hand_over()
         except CodecError:
             granted.give_back()
             raise
