@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import textwrap
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from host import Worker, wait_for
+
+from procpool import _cancel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +25,17 @@ class Start(Protocol):
     def __call__(
         self, source: str, *, hello: bool | dict[str, Any] = True, **options: Any
     ) -> Worker: ...
+
+
+@pytest.fixture
+def interrupter() -> Iterator[_cancel.Interrupter]:
+    """Return an interrupter whose signals the test sends."""
+    handler, hook = signal.getsignal(signal.SIGURG), sys.unraisablehook
+    # What would be sent again is of no use here, and would outlive the test.
+    still = SimpleNamespace(call_later=lambda delay, do: None)
+    yield _cancel.Interrupter(still)  # type: ignore[arg-type]
+    signal.signal(signal.SIGURG, handler)
+    sys.unraisablehook = hook
 
 
 @pytest.fixture

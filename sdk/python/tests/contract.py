@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
+from procpool import _request
 from procpool._gen import worker_pb2
 
 MAX_ELEMENTS = 65536
@@ -99,11 +101,14 @@ class Ledger:
         if len(data) > self._max_payload + (1 << 20):
             raise Violation(f"a message of {len(data)} bytes")
         response = worker_pb2.WorkResponse.FromString(data)
+        fields: dict[int, Iterator[Event]] = {
+            0x22: iter(response.progress),
+            0x2A: iter(response.logs),
+            0x32: iter(response.host_calls),
+            0x3A: iter(response.host_cancels),
+        }
         events: list[Event] = [
-            *response.progress,
-            *response.logs,
-            *response.host_calls,
-            *response.host_cancels,
+            *(next(fields[tag]) for tag, _ in _request._fields(data) if tag in fields),
             *response.values,
             *response.credits,
             *response.outcomes,
@@ -128,6 +133,12 @@ class Ledger:
                 raise Violation(f"a HostCall of {event.parent_seq}, which does not run")
             if (event.kind == worker_pb2.TASK_KIND_STREAM) != (event.result_credit > 0):
                 raise Violation(f"a HostCall of the kind {event.kind} with credit or without")
+            if event.kind == worker_pb2.TASK_KIND_SHARED and event.codec != "cbor":
+                raise Violation(f"an operation on shared state in the codec {event.codec!r}")
+            if event.no_reply:
+                if event.kind != worker_pb2.TASK_KIND_SHARED:
+                    raise Violation(f"a HostCall of the kind {event.kind} that wants no answer")
+                return  # its number is not in use
             if event.result_credit:
                 flow = Flow(event.result_credit, event.result_credit_bytes)
                 self.to_host_call[event.id] = flow

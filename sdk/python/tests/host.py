@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEADLINE = 60.0  # for what takes milliseconds on an idle machine
 CAPABILITIES = (
     *("recorder", "fence", "journal", "pack", "stream", "session", "actor"),
-    *("host_call", "progress", "log"),
+    *("host_call", "shared_state", "progress", "log"),
 )
 _SERVICE = "/procpool.worker.v1.WorkerService/"
 _HANDSHAKE = re.compile(rb"1\|1\|unix\|([^|]*)\|grpc$")
@@ -83,6 +83,8 @@ class Worker:
         self.ledger = Ledger(max_payload)
         self.lines: list[bytes] = []  # of standard output, but for the handshake
         self.stderr = b""
+        # What takes events in place of wait, as they come, if it says so.
+        self.take_event: Callable[[Message], bool] | None = None
         self.response = worker_pb2.HelloResponse()
         self._events: list[Message] = []
         self._pongs: list[worker_pb2.Pong] = []
@@ -391,7 +393,9 @@ class Worker:
             self._news.notify_all()
 
     def _take_work(self, data: bytes) -> None:
-        self._events.extend(self.ledger.received(data))
+        for event in self.ledger.received(data):
+            if self.take_event is None or not self.take_event(event):
+                self._events.append(event)
 
     def _take_control(self, data: bytes) -> None:
         if len(data) > 1 << 20:

@@ -10,7 +10,7 @@ from procpool import _runtime, _task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from procpool._runtime import HostAnswer, HostRequest, HostStream
+    from procpool._runtime import HostAnswer, HostRequest, HostStream, Shield
 
 
 def _nothing(argument: object) -> object:
@@ -34,6 +34,7 @@ class Call:
         self.puts: list[Callable[[bytes | memoryview], None]] = []
         self.granted: list[tuple[int, int]] = []
         self.given_up: list[int] = []
+        self.told: list[HostRequest] = []
         self.waits = 0
         self.waited = 0
 
@@ -60,6 +61,13 @@ class Call:
         self.puts.append(put)
         return Stream(self, self.call_host(request, done))
 
+    def tell_host(self, request: HostRequest) -> None:
+        self.told.append(request)
+
+    @property
+    def shield(self) -> Shield:
+        return NoShield()
+
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
         self.waits += 1
@@ -79,6 +87,13 @@ class Call:
         finally:
             _runtime.process.host = None
             _runtime.current_call.reset(token)
+
+
+class NoShield(contextlib.nullcontext[None]):
+    """What puts Cancelled off where nobody raises it."""
+
+    def hand_over(self) -> None:
+        pass
 
 
 class Stream:

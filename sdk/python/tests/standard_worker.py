@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import standard_shared
+
 import procpool
 
 
@@ -388,6 +390,46 @@ def call_actor(what: dict[str, Any]) -> dict[str, Any]:
         except Exception as error:
             done.update(trouble(error))
     return done
+
+
+# Shared state
+
+
+def step_beside(operation: str, how: dict[str, Any]) -> dict[str, Any]:
+    if operation == "hold":
+        holding(how["mark"], how.get("until"))
+    elif operation == "hold_out":
+        cancelled = None
+        try:
+            note(how["mark"], "started")
+            await_file(how["until"])
+        except procpool.Cancelled as told:  # which comes once
+            cancelled = told
+            await_file(how["until"])
+        note(how["mark"], "released")
+        if cancelled is not None:
+            raise cancelled
+    elif operation == "note":
+        note(how["path"], how["line"])
+    elif operation == "exit":
+        os._exit(how["status"])
+    else:
+        raise ValueError(f"there is no operation {operation!r}")
+    return {}
+
+
+@procpool.task(name="shared")
+def take_steps(how: dict[str, Any]) -> list[dict[str, Any]]:
+    state = standard_shared.Operations()
+    given: list[dict[str, Any]] = []
+    for step in how["steps"]:
+        operation, arguments = step["operation"], step.get("arguments") or {}
+        take = state.take if "." in operation else step_beside
+        try:
+            given.append({"value": take(operation, arguments)})
+        except Exception as error:
+            given.append({"error": str(error), "code": standard_shared.code(error)})
+    return given
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ def test_what_is_right(ledger: Ledger) -> None:
         {"host_calls": [pb.HostCall(id=0, parent_seq=1)]},
         {"host_calls": [pb.HostCall(id=1, parent_seq=9)]},
         {"host_calls": [pb.HostCall(id=1, parent_seq=1)] * 2},
+        {"host_calls": [pb.HostCall(id=1, parent_seq=1, no_reply=True)]},
+        {"host_calls": [pb.HostCall(id=1, parent_seq=1, kind="TASK_KIND_SHARED", codec="json")]},
         {"host_cancels": [pb.HostCancel(id=1)]},
         {"logs": [pb.Log()] * 65537},
     ],

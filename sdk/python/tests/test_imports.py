@@ -14,6 +14,7 @@ import procpool
 COSTLY = (
     *("asyncio", "base64", "dataclasses", "decimal", "inspect", "json", "numpy", "uuid"),
     *("procpool._actor", "procpool._instances", "procpool._ref"),
+    *("procpool.shared", "procpool._shared_operation", "procpool._shared_queue"),
 )
 PROGRAM = """
 import sys

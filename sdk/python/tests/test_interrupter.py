@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,17 +12,7 @@ from procpool import Cancelled, _cancel
 from procpool._timer import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-@pytest.fixture
-def interrupter() -> Iterator[_cancel.Interrupter]:
-    handler, hook = signal.getsignal(signal.SIGURG), sys.unraisablehook
-    # What would be sent again is of no use here, and would outlive the test.
-    still = SimpleNamespace(call_later=lambda delay, do: None)
-    yield _cancel.Interrupter(still)  # type: ignore[arg-type]
-    signal.signal(signal.SIGURG, handler)
-    sys.unraisablehook = hook
+    from collections.abc import Callable
 
 
 def call(cancelled: bool = False) -> Any:
@@ -95,6 +84,52 @@ def test_a_shield_puts_it_off(interrupter: _cancel.Interrupter) -> None:
     with pytest.raises(Cancelled):
         interrupter.run(running, work)
     assert steps == ["went on", "still inside"]
+
+
+def test_what_is_handed_over_arrives(interrupter: _cancel.Interrupter) -> None:
+    """The first signal behind it may come too early, the next one can't."""
+    running = call()
+
+    def work() -> str:
+        running.cancelled = True
+        interrupter.hand_over()
+        steps = [signal_arrives()]
+        with pytest.raises(Cancelled):
+            signal_arrives()
+        return steps[0]
+
+    assert interrupter.run(running, work) == "went on"
+
+
+def test_another_thread_hands_over_what_it_likes(interrupter: _cancel.Interrupter) -> None:
+    running = call()
+
+    def work() -> None:
+        running.cancelled = True
+        thread = threading.Thread(target=interrupter.hand_over)
+        thread.start()
+        thread.join()
+        signal_arrives()
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, work)
+
+
+def test_a_module_keeps_it_out(
+    interrupter: _cancel.Interrupter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = call()
+    monkeypatch.setattr(_cancel, "keeps_out", {__name__})
+
+    def work() -> None:
+        running.cancelled = True
+        assert signal_arrives() == "went on"
+        eval("arrive()", {"arrive": lambda: signal.raise_signal(signal.SIGURG)})
+        monkeypatch.setattr(_cancel, "keeps_out", set())
+        signal_arrives()
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, work)
 
 
 def test_shields_are_the_main_threads(interrupter: _cancel.Interrupter) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ._connection import Connection
     from ._request import Task as Wire
-    from ._runtime import HostAnswer, HostRequest, HostStream
+    from ._runtime import HostAnswer, HostRequest, HostStream, Shield
     from ._streams import Port
     from ._task import Task
 
@@ -145,6 +145,11 @@ class Call:
         with self.connection.interrupter:
             return self.connection.host_calls.start(self, request, done, put)
 
+    def tell_host(self, request: HostRequest) -> None:
+        """Make a call of which nobody learns the outcome."""
+        with self.connection.interrupter:
+            self.connection.host_calls.tell(self, request)
+
     @property
     def nested(self) -> set[int]:
         """The numbers of the calls that it has made and that are not answered."""
@@ -155,6 +160,11 @@ class Call:
     def waiting(self) -> AbstractContextManager[Any]:
         """Have the run time stand still in the with block."""
         return self.connection.waits.of(self)
+
+    @property
+    def shield(self) -> Shield:
+        """What puts Cancelled off."""
+        return self.connection.interrupter
 
     def end(self) -> None:
         """Take note that the call has ended: send what it told last, give up what it called.

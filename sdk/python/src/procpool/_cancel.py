@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 # Its default is to be ignored, few programs use it, and it interrupts what blocks.
 _SIGNAL = signal.SIGURG
+# Modules in whose own code it is not raised, only in what that calls: what they have begun
+# must not be left half done, or what they return be lost. They don't block by themselves.
+keeps_out: set[str] = set()
 # After how many seconds it is sent again, at first and at most.
 _AGAIN, _AGAIN_AT_MOST = 0.002, 0.05
 
@@ -46,6 +49,7 @@ class Interrupter:
         self._armed: Call | None = None
         self._running: Call | None = None  # while the main thread is in run
         self._shields = 0
+        self._handing_over = False
         signal.signal(_SIGNAL, self._handle)
         self._unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
 
@@ -56,6 +60,7 @@ class Interrupter:
         """
         try:
             self._running = call
+            self._handing_over = False
             self._armed = call
             if call.cancelled and not call.told:
                 self._raise(call)
@@ -75,10 +80,27 @@ class Interrupter:
             signal.pthread_kill(self._main, _SIGNAL)
         self._timer.call_later(wait, lambda: self._send(call, min(wait * 2, _AGAIN_AT_MOST)))
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def hand_over(self) -> None:
+        """Have Cancelled not raised before what is returned now is where it was asked for.
+
+        To be called by a module that keeps it out. The signal that comes first behind that
+        may find the caller with the value in its hands and no name for it yet; when the next
+        one comes it has gone on.
+        """
+        if get_ident() == self._main:
+            self._handing_over = True
+
+    def _handle(self, _number: int, frame: FrameType | None) -> None:
         call = self._armed
-        if call is not None and call.cancelled and not call.told and not self._shields:
-            self._raise(call)
+        if call is None or not call.cancelled or call.told or self._shields:
+            return
+        if frame is not None:
+            if frame.f_code in _KEEP_OUT or frame.f_globals.get("__name__") in keeps_out:
+                return
+            if self._handing_over:
+                self._handing_over = False
+                return
+        self._raise(call)
 
     def _raise(self, call: Call) -> None:
         call.told = True
@@ -114,6 +136,10 @@ class Interrupter:
             call = self._armed
             if call is not None and call.cancelled and not call.told and not self._shields:
                 self._raise(call)
+
+
+# What sees to it that it is not raised has to come to its end, too.
+_KEEP_OUT = {Interrupter.__enter__.__code__, Interrupter.hand_over.__code__}
 
 
 class Wake:

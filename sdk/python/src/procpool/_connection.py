@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from ._task import Task
     from ._transport import Receiver, Transport
 
-_CAPABILITIES = ("pack", "stream", "session", "actor", "host_call", "progress", "log")
+_CAPABILITIES = (
+    *("pack", "stream", "session", "actor"),
+    *("host_call", "shared_state", "progress", "log"),
+)
 _WITH_RECORDER = ("recorder", "fence", "journal")
 # When, in seconds behind Hello, what most calls don't need is imported.
 _WARM_UP = 0.2
@@ -38,6 +41,7 @@ class Offers(NamedTuple):
 
     host_call: bool = False
     actor: bool = False  # and calls of actors are among them
+    shared_state: bool = False
     progress: bool = False
     log_level: int = 0  # the least that it wants, 0 for none
 
@@ -150,6 +154,7 @@ class Connection:
         self.offers = Offers(
             host_call="host_call" in request.capabilities,
             actor="actor" in request.capabilities,
+            shared_state="shared_state" in request.capabilities,
             progress="progress" in request.capabilities,
             log_level=request.log_level if "log" in request.capabilities else 0,
         )

@@ -61,6 +61,20 @@ class HostCalls:
             self._connection.outgoing.push()
         return HostCall(self, number)
 
+    def tell(self, call: Call, request: HostRequest) -> None:
+        """Make a HostCall that is not answered. Nothing happens if it can't be made."""
+        from . import _rare
+
+        if self._refusal(request) is not None:
+            return
+        with self._lock:
+            if call.over:
+                return
+            self._last += 1
+            element = _rare.host_call(self._last, call, request, no_reply=True)
+            self._connection.outgoing.put(element)
+        self._connection.outgoing.push()
+
     def value(self, number: int, payload: bytes | memoryview) -> None:
         """Take a value of a stream."""
         with self._lock:
@@ -116,7 +130,10 @@ class HostCalls:
     def _refusal(self, request: HostRequest) -> worker_pb2.Failure | None:
         """Return why a call can't be made, None if it can."""
         connection = self._connection
-        if not connection.offers.host_call:
+        if request.kind == "shared":
+            if not connection.offers.shared_state:
+                return _failure("NESTING_LIMIT", "the host keeps no shared state")
+        elif not connection.offers.host_call:
             text = f"task {request.called!r} was not called: the host takes no calls from tasks"
             return _failure("NESTING_LIMIT", text)
         if request.kind == "actor" and not connection.offers.actor:

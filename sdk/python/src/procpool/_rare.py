@@ -27,6 +27,7 @@ _KINDS = {
     "function": worker_pb2.TASK_KIND_FUNCTION,
     "stream": worker_pb2.TASK_KIND_STREAM,
     "actor": worker_pb2.TASK_KIND_ACTOR,
+    "shared": worker_pb2.TASK_KIND_SHARED,
 }
 
 
@@ -79,7 +80,7 @@ def log(level: int, message: str, fields: Mapping[str, str], time_ns: int, seq: 
     return _message.element(_LOG, line.SerializeToString())
 
 
-def host_call(number: int, call: Call, request: HostRequest) -> Payload:
+def host_call(number: int, call: Call, request: HostRequest, no_reply: bool = False) -> Payload:
     """Encode a HostCall that a running call makes."""
     message = worker_pb2.HostCall(
         id=number,
@@ -96,6 +97,7 @@ def host_call(number: int, call: Call, request: HostRequest) -> Payload:
         method=request.method,
         shared=request.shared,
         restarts=request.restarts,
+        no_reply=no_reply,
     )
     if call.deadline is not None:
         message.timeout_nanos = max(int((call.deadline - monotonic()) * 1e9), 1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from ._gen import worker_pb2
     from ._task import Task
@@ -37,7 +38,7 @@ class HostRequest(NamedTuple):
     name: str
     codec: str
     argument: Payload
-    kind: str = "function"  # or "stream", or "actor"
+    kind: str = "function"  # or "stream", "actor", "shared"
     run_limit: float | None = None  # seconds that it may run
     metadata: Mapping[str, str] = {}
     key: str = ""
@@ -71,6 +72,20 @@ class HostAnswer(NamedTuple):
     result: bytes | memoryview = b""
     failure: worker_pb2.Failure | None = None
     actor: int = 0  # the number of one that was made
+
+
+class Shield(Protocol):
+    """Puts Cancelled off to the end of a with block. Nests; for other threads it does nothing."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def hand_over(self) -> None:
+        """Have it not raised before what is returned now is where it was asked for."""
 
 
 class RunningCall(Protocol):
@@ -125,8 +140,15 @@ class RunningCall(Protocol):
         call_host.
         """
 
+    def tell_host(self, request: HostRequest) -> None:
+        """Make a call of kind "shared" of which nobody learns the outcome. Does not block."""
+
     def waiting(self) -> AbstractContextManager[Any]:
         """Have the run time stand still in the with block. Nests; any thread."""
+
+    @property
+    def shield(self) -> Shield:
+        """What puts Cancelled off."""
 
 
 class Host(Protocol):

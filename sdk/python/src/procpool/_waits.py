@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from . import _cancel
 from ._recorder import now
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from ._call import Call
     from ._lane import Lane
+
+_cancel.keeps_out.add(__name__)
 
 
 class Waits:
@@ -65,8 +68,13 @@ class _Wait:
         self._waits, self._call = waits, call
 
     def __enter__(self) -> None:
-        with self._call.connection.interrupter:
-            self._waits.enter(self._call)
+        try:
+            with self._call.connection.interrupter:
+                self._waits.enter(self._call)
+        except BaseException:  # Cancelled, at its end: the block is not entered
+            with self._call.connection.interrupter:
+                self._waits.leave(self._call)
+            raise
 
     def __exit__(
         self,
