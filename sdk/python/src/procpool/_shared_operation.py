@@ -82,11 +82,15 @@ def check_number(name: str, what: str, number: object, most: int = _MOST) -> Non
 
 
 class Granted:
-    """What the host has granted a call, for as long as the call has it."""
+    """What the host has granted a call, for as long as the call has it.
 
-    def __init__(self, call: RunningCall, back: str, name: str, ticket: int) -> None:
+    most is for how many items it was asked where these go by as many tickets, of which this
+    is the first.
+    """
+
+    def __init__(self, call: RunningCall, back: str, name: str, ticket: int, most: int = 0) -> None:
         self.call, self.name, self.ticket = call, name, ticket
-        self._back = back
+        self._back, self._most = back, most
         self.shield = call.shield
         self._had = [True]  # who takes it out gives it back
 
@@ -94,6 +98,10 @@ class Granted:
     def over(self) -> bool:
         """Whether it was given back."""
         return not self._had
+
+    def part(self, index: int) -> Granted:
+        """Return what goes by another of its tickets."""
+        return Granted(self.call, self._back, self.name, self.ticket + index)
 
     def forget(self) -> None:
         """Take note that the host has it back."""
@@ -112,6 +120,8 @@ class Granted:
             arguments: dict[str, Any] = {"name": self.name, "ticket": self.ticket}
             if unseen:
                 arguments["unseen"] = True
+            if self._most:
+                arguments["most"] = self._most
             self.call.tell_host(_request(self._back, arguments))
 
 
@@ -165,7 +175,8 @@ class Operation:
         if not self._back:
             return None
         ticket = int.from_bytes(os.urandom(8), "little") >> 1 or 1
-        return Granted(call, self._back, self._arguments["name"], ticket)
+        most = self._arguments.get("most", 0)
+        return Granted(call, self._back, self._arguments["name"], ticket, most)
 
     def explain(self, error: Error) -> Error:
         """Return the error with which it fails, said such that users understand it."""

@@ -17,7 +17,7 @@ from ._shared_operation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from ._shared_operation import Answer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _cancel.keeps_out.add(__name__)
 
 T = TypeVar("T")
+_MOST_AT_ONCE = 1 << 14
 
 
 class Item(Generic[T]):
@@ -171,6 +172,21 @@ class Queue(Generic[T]):
         """As try_put."""
         await self._put(value, no_wait=True).perform_async()
 
+    def put_all(self, values: Iterable[T], timeout: float | None = None) -> None:
+        """Put items into the queue, all at once, next to each other and in their order.
+
+        Waits until there is room for all, so many seconds at most; whoever puts something
+        later waits behind it. More than the queue holds are an error. As with put, either
+        all were put or none; it costs about as much as to put one.
+        """
+        if operation := self._put_all(values):
+            operation.perform(timeout)
+
+    async def put_all_async(self, values: Iterable[T], timeout: float | None = None) -> None:
+        """As put_all."""
+        if operation := self._put_all(values):
+            await operation.perform_async(timeout)
+
     def get(self, timeout: float | None = None) -> Item[T]:
         """Take the first item out, and wait while there is none, so many seconds at most.
 
@@ -200,6 +216,37 @@ class Queue(Generic[T]):
             return self._item(await self._get(no_wait=True).perform_async())
         except WouldBlockError:
             return None
+
+    def get_many(self, most: int, timeout: float | None = None) -> list[Item[T]]:
+        """Take the first items out, so many at most, and at most about a MiB of them.
+
+        Waits as get does until there is one, and not for more. Each is done or given back by
+        itself, or see done_all. Those that are not what they should be go back to the queue;
+        CodecError says that none is.
+        """
+        return self._items(self._get_many(most).perform(timeout))
+
+    async def get_many_async(self, most: int, timeout: float | None = None) -> list[Item[T]]:
+        """As get_many."""
+        return self._items(await self._get_many(most).perform_async(timeout))
+
+    def done_all(self, items: Sequence[Item[T]]) -> None:
+        """Say of items of this queue that they are done, all at once.
+
+        Waits for the host's answer and for nothing else. NotHeldError says that one of them
+        was done or given back before; then none is done.
+        """
+        if items:
+            self._done_all(items).perform()
+        for item in items:
+            item._granted.forget()
+
+    async def done_all_async(self, items: Sequence[Item[T]]) -> None:
+        """As done_all."""
+        if items:
+            await self._done_all(items).perform_async()
+        for item in items:
+            item._granted.forget()
 
     def __iter__(self) -> Iterator[Item[T]]:
         while True:
@@ -283,13 +330,30 @@ class Queue(Generic[T]):
         return Operation(name, arguments, failed, back)
 
     def _put(self, value: T, **more: Any) -> Operation:
-        try:
-            encoded = _codec.encode("cbor", value, self._shape, "encode an item")
-        except _failure.CodecFailure as failure:
-            raise self._codec_error(failure) from failure.__cause__
-        more["value"] = encoded if isinstance(encoded, bytes) else b"".join(encoded)
         failed = f"nothing was put into queue {self.name!r}, or nobody knows"
-        return self._operation("queue.put", failed, **more)
+        return self._operation("queue.put", failed, value=self._encode(value), **more)
+
+    def _put_all(self, values: Iterable[T]) -> Operation | None:
+        encoded = [self._encode(value) for value in values]
+        if not encoded:
+            return None
+        failed = f"{len(encoded)} items were not put into queue {self.name!r}, or nobody knows"
+        return self._operation("queue.put", failed, values=encoded)
+
+    def _get_many(self, most: int) -> Operation:
+        check_number(self.name, "items", most, _MOST_AT_ONCE)
+        return self._get(most=most)
+
+    def _done_all(self, items: Sequence[Item[T]]) -> Operation:
+        failed = f"{len(items)} items of queue {self.name!r} were not done, or nobody knows"
+        for item in items:
+            if item._granted.name != self.name:
+                raise ValueError(
+                    f"procpool: {item!r} is not of queue {self.name!r}, so that none of "
+                    f"{len(items)} items was done"
+                )
+        tickets = [item._granted.ticket for item in items]
+        return Operation("queue.done", {"name": self.name, "tickets": tickets}, failed)
 
     def _get(self, **more: Any) -> Operation:
         failed = f"nothing was got from queue {self.name!r}"
@@ -321,6 +385,31 @@ class Queue(Generic[T]):
             raise
         return Item(value, reply.get("delivery", 0), granted)
 
+    def _items(self, answer: Answer) -> list[Item[T]]:
+        granted = answer.granted
+        assert granted is not None
+        items: list[Item[T]] = []
+        failure: CodecError | None = None
+        try:
+            for index, got in enumerate(answer.reply.get("items", ())):
+                part = granted.part(index)
+                try:
+                    value = self._decode(got.get("value", b""))
+                except CodecError as error:
+                    failure = failure or error
+                    part.give_back()
+                else:
+                    items.append(Item(value, got.get("delivery", 0), part))
+            if failure is not None and not items:
+                raise failure
+            granted.shield.hand_over()
+        except CodecError:
+            raise
+        except BaseException:  # Cancelled, while they were decoded
+            granted.give_back(unseen=True)
+            raise
+        return items
+
     def _add_letters(self, letters: list[DeadLetter], answer: Answer) -> bool:
         """Append what has come, and tell whether there is more."""
         for letter in answer.reply.get("letters", ()):
@@ -331,6 +420,13 @@ class Queue(Generic[T]):
                 error = failure
             letters.append(DeadLetter(value, letter.get("deliveries", 0), error))
         return bool(answer.reply.get("more", False))
+
+    def _encode(self, value: T) -> bytes:
+        try:
+            encoded = _codec.encode("cbor", value, self._shape, "encode an item")
+        except _failure.CodecFailure as failure:
+            raise self._codec_error(failure) from failure.__cause__
+        return encoded if isinstance(encoded, bytes) else b"".join(encoded)
 
     def _decode(self, encoded: bytes) -> T:
         try:
