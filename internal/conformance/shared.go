@@ -144,7 +144,7 @@ var nothing = args{}
 
 // share has a call take steps, and ends the case if they do not give what they must.
 func (p *pool) share(done string, all []any, want ...any) {
-	p.t.took(done, call[[]stepAnswer](p, "shared", steps(all...)), want...)
+	p.t.took(done, result(p, done, p.shares(all...)), want...)
 }
 
 // shares submits a call that takes steps.

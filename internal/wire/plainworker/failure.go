@@ -46,7 +46,11 @@ func failureError(f *workerv1.Failure, fault Fault) error {
 	if text == "" {
 		text = f.GetKind().String()
 	}
-	switch f.GetKind() {
+	kind := f.GetKind()
+	if fault == OneKind {
+		kind = workerv1.FailureKind_FAILURE_KIND_TASK
+	}
+	switch kind {
 	case workerv1.FailureKind_FAILURE_KIND_CRASH:
 		return crashError(f)
 	case workerv1.FailureKind_FAILURE_KIND_ACTOR_ENDED:

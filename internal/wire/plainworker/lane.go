@@ -212,6 +212,13 @@ func (l *lane) runFunction(r *running, task procpool.Task) (result []byte, err e
 		result, err = l.call(ctx, task, t, called, codec, r.call.argument)
 		returned = true
 	}()
+	if l.server.fault == EndsEarly {
+		select {
+		case <-done:
+		case <-r.Done():
+			return nil, r.Err()
+		}
+	}
 	<-done
 	return result, err
 }

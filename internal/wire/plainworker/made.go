@@ -124,7 +124,7 @@ func (r *running) make(ctx context.Context, call *procpool.Call) {
 		call.Finish(nil, errors.New("the host takes no such calls"))
 		return
 	}
-	if call.Unanswered() {
+	if call.Unanswered() || s.fault == DoneUnheard && call.Task() == "queue.done" {
 		r.tell(call)
 		return
 	}
@@ -171,9 +171,13 @@ func (s *server) takes(call *procpool.Call) bool {
 
 // message makes the HostCall of a call.
 func (r *running) message(id uint64, call *procpool.Call) *workerv1.HostCall {
+	payload := call.Payload()
+	if call.Kind() == procpool.KindShared && r.lane.server.fault == OneTicket {
+		payload = oneTicket(payload)
+	}
 	message := &workerv1.HostCall{
 		Id: id, ParentSeq: r.call.seq, ParentLane: r.lane.index, Name: call.Task(), Codec: call.Codec(),
-		Payload: &workerv1.HostCall_Inline{Inline: call.Payload()}, Metadata: call.Metadata(), Key: call.Key(), Kind: kinds[call.Kind()],
+		Payload: &workerv1.HostCall_Inline{Inline: payload}, Metadata: call.Metadata(), Key: call.Key(), Kind: kinds[call.Kind()],
 	}
 	if deadline, ok := call.Deadline(); ok {
 		message.TimeoutNanos = uint64(max(time.Until(deadline), 1))
@@ -183,6 +187,20 @@ func (r *running) message(id uint64, call *procpool.Call) *workerv1.HostCall {
 		message.Restarts, message.Shared = uint32(a.Restarts()), a.Shared()
 	}
 	return message
+}
+
+// oneTicket puts the ticket 1 in place of any other.
+func oneTicket(payload []byte) []byte {
+	var arguments map[string]any
+	if procpool.CBOR.Decode(payload, &arguments) != nil || arguments["ticket"] == nil {
+		return payload
+	}
+	arguments["ticket"] = 1
+	changed, err := procpool.CBOR.Append(nil, arguments)
+	if err != nil {
+		return payload
+	}
+	return changed
 }
 
 // tell makes a call to which no answer comes.
@@ -204,7 +222,8 @@ func (r *running) tell(call *procpool.Call) {
 	if s.fault == AwaitsSilence {
 		<-r.Done()
 	}
-	call.Finish(nil, nil)
+	const emptyMap = "\xa0"
+	call.Finish([]byte(emptyMap), nil) // which nobody reads, but for DoneUnheard
 }
 
 // CancelCall gives a call up, which has its outcome.

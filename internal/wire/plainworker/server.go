@@ -89,19 +89,22 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 		Capabilities: capabilities,
 	}
 	for _, task := range s.tasks {
-		response.Tasks = append(response.Tasks, describe(task))
+		response.Tasks = append(response.Tasks, describe(task, s.fault))
 	}
 	return response, nil
 }
 
 // describe tells the host of a task.
-func describe(task procpool.Task) *workerv1.TaskDescription {
+func describe(task procpool.Task, fault Fault) *workerv1.TaskDescription {
 	info := task.Describe()
 	d := &workerv1.TaskDescription{
 		Name: task.Name(), Input: info.In, Output: info.Out, Receives: info.Receives, Codecs: info.Codecs, Kind: kinds[info.Kind],
 	}
 	for _, m := range info.Methods {
 		d.Methods = append(d.Methods, m.Name)
+		if fault == OneType && len(d.GetMethodTypes()) > 0 {
+			continue
+		}
 		d.MethodTypes = append(d.MethodTypes, &workerv1.MethodDescription{Input: m.In, Output: m.Out, Codecs: m.Codecs})
 	}
 	return d
