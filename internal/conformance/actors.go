@@ -92,7 +92,7 @@ func (a actor) pid() int {
 }
 
 func (a actor) close(after string) {
-	if err := a.Ref.Close(); err != nil {
+	if err := a.Close(); err != nil {
 		a.p.t.failf("%s, and the actor was closed: expected no error, got %s", after, a.p.describe(err))
 	}
 }
@@ -218,7 +218,7 @@ func actorFailingClose(t *trial) {
 	mark := t.path("mark")
 	a := p.spawn(args{"start": 1, "mark": mark, "fail_close": "the drawer is stuck"})
 	const done = "The actor was closed and failed"
-	err := a.Ref.Close()
+	err := a.Close()
 	if err == nil || !strings.Contains(err.Error(), "the drawer is stuck") {
 		t.failf("%s: expected an error with the text \"the drawer is stuck\", got %v", done, err)
 	}

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -65,9 +66,7 @@ func addTo(delta int64) any { return op("counter.add", args{"name": total, "delt
 func onJobs(operation string, more ...args) any {
 	a := args{"name": jobs, "size": jobsSize, "deliveries": jobsDeliveries}
 	for _, other := range more {
-		for k, v := range other {
-			a[k] = v
-		}
+		maps.Copy(a, other)
 	}
 	return op(operation, a)
 }
