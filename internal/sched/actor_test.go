@@ -351,6 +351,37 @@ func TestClosingIsTakenLast(t *testing.T) {
 	})
 }
 
+// A call that a task makes of an actor that has ended is told so, also when the actor's
+// home is at its end and has not been forgotten yet.
+func TestNestedCallMeetsTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := homeOf(t, nil, nil)
+		i, _ := h.actor(false)
+		l := h.start()
+		nested := func() error {
+			n := h.nested("a", func(r *procpool.Relay) {
+				r.Task, r.Kind, r.Actor, r.Method = "actor", procpool.KindActor, procpool.NewInstance("actor", 7), "work"
+			})
+			n.Join(i)
+			return h.EnqueueNested(n.Call, sched.Parent{}, 1)
+		}
+		i.Refuse(errActor)
+		if err := nested(); !errors.Is(err, errActor) {
+			t.Errorf("of an actor that ends: %v", err)
+		}
+		<-h.Drain()
+		if err := nested(); !errors.Is(err, errActor) {
+			t.Errorf("when its home is drained: %v", err)
+		}
+		gone := h.Stop()
+		if err := nested(); !errors.Is(err, errActor) {
+			t.Errorf("when its home has ended: %v", err)
+		}
+		l.die()
+		<-gone
+	})
+}
+
 // Caller tells which call runs, and how deeply it is nested.
 func TestCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
