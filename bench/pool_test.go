@@ -75,7 +75,7 @@ func TestSubjectsGiveTheFiguresOfTheirRows(t *testing.T) {
 	}
 	for name, users := range map[string][]use{
 		"lock-program": {lockOften}, "lock": {lockOften}, "lock-contended": {lockOften, lockOften},
-		"queue-program": {putMany, getMany}, "queue": {putMany, getMany},
+		"queue-program": {putMany, getMany}, "queue": {putMany, getMany}, "queue-batches": {putBatches, getBatches},
 	} {
 		subjects[name+"/"+ours] = &sharedRun{pool: q, count: 100, users: users}
 	}

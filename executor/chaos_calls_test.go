@@ -49,7 +49,9 @@ func (c *chaos) caller(ctx context.Context, rng *rand.Rand) (made []*record) {
 			made = append(made, c.stream(rng))
 		case n == 1 && rng.IntN(2) == 0:
 			made = append(made, c.talk(rng))
-		case n < 5 && c.nests:
+		case n == 2:
+			made = append(made, c.tally(rng)...)
+		case n < 6 && c.nests:
 			parent, kids := c.nest(rng)
 			open, made = append(open, parent), append(made, kids...)
 		}

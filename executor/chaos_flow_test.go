@@ -166,7 +166,9 @@ func (c *chaos) nest(rng *rand.Rand) (parent *record, kids []*record) {
 		parent.order.Kids = append(parent.order.Kids, first+1+i)
 	}
 	ctx, giveUp := c.patienceFor(rng, parent)
-	parent.future = chaosNest.Submit(ctx, c.pool, parent.order, c.options(rng, parent)...)
+	opts := c.options(rng, parent)
+	c.ids.Add(int64(n * parent.rerun)) // it makes its calls each time that it runs
+	parent.future = chaosNest.Submit(ctx, c.pool, parent.order, opts...)
 	parent.future.OnDone(func() { parent.told.Add(1) })
 	for i := range n {
 		kids = append(kids, &record{order: order{ID: first + 1 + i}, task: "a nested call", rerun: parent.rerun})

@@ -55,6 +55,13 @@ func (m *monkey) hasHarmed(worker, pid int) bool {
 	return m.harmed[worker] || m.young[pid]
 }
 
+// killedYoung returns how many processes were killed before their worker was known.
+func (m *monkey) killedYoung() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.young)
+}
+
 // String counts the attacks.
 func (m *monkey) String() string {
 	m.mu.Lock()

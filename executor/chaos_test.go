@@ -22,8 +22,8 @@ var (
 )
 
 // TestChaos has several callers make calls of every kind in a pool whose workers
-// are killed, stopped and terminated from outside all the time, and which is resized
-// and restarted meanwhile. Rules 6.1, 6.2, 6.4
+// are killed, stopped and terminated from outside all the time, as are the processes
+// of its actors, and which is resized and restarted meanwhile. Rules 6.1, 6.2, 6.4
 // and 6.6: every call has one outcome, and in bounded time; none that was started
 // is run again unless that is allowed, which the calls' own ledger shows; no call
 // fails but those that died with their worker, were given up or were to fail; and
@@ -201,7 +201,7 @@ func (c *chaos) round(number uint64, d time.Duration, settled func()) (records [
 func (c *chaos) settled() {
 	eventually(c.t, "the pool has nothing to do", func() bool {
 		s := c.pool.Stats()
-		return s.Queued == 0 && s.Running == 0 && s.Delayed == 0 && s.Nested == 0 && s.Dedicated == 0
+		return s.Queued == 0 && s.Running == 0 && s.Delayed == 0 && s.Nested == 0 && s.Dedicated == 0 && s.Actors == 0
 	})
 }
 

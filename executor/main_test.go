@@ -109,7 +109,7 @@ func TestMain(m *testing.M) {
 		square, identity, unwrap, pid, echo, fail, gate, deaf, ledger, die, mayDie, panics, unwritable, big,
 		prints, stdin, environment, arguments, allocate, look, nested, spin, documented,
 	}
-	tasks = slices.Concat(tasks, superviseTasks(), flowTasks(), sharedTasks(), actorTasks(), chaosTasks, chaosFlowTasks)
+	tasks = slices.Concat(tasks, superviseTasks(), flowTasks(), sharedTasks(), actorTasks(), chaosTasks, chaosFlowTasks, chaosActorTasks)
 	if os.Getenv(otherTasks) != "" {
 		tasks = tasks[:1]
 	}

@@ -2,13 +2,20 @@
 
 package conformance_test
 
-import "github.com/procpool/procpool/internal/wire/plainworker"
+import (
+	"slices"
+
+	"github.com/procpool/procpool/internal/wire/plainworker"
+)
 
 // cases names cases by section.
 type cases = map[string][]string
 
 // brokenWorkers is the table of what each fault costs.
-func brokenWorkers() []broken {
+func brokenWorkers() []broken { return slices.Concat(brokenCallers(), brokenActors(), brokenSharers()) }
+
+// brokenCallers are broken in what all calls have in common, and in streams and sessions.
+func brokenCallers() []broken {
 	return []broken{
 		{fault: plainworker.NoNewline, fails: cases{"start": {"handshake behind output"}}, because: `expected "", got "loading the model: 97%"`},
 		{fault: plainworker.HelloAgain, fails: cases{"start": {"hello twice"}}, because: "expected the error FAILED_PRECONDITION"},
@@ -35,12 +42,15 @@ func brokenWorkers() []broken {
 		},
 		{fault: plainworker.OnePack, fails: cases{"packs": {"one kills the process", "very many items"}}, because: "on the wire and in the journal: expected 12, got 0"},
 		{fault: plainworker.EndsOnUnknown, fails: cases{"failures": {"unknown function"}}, because: "there is no such function"},
-		{fault: plainworker.AnyKind, fails: cases{"failures": {"called as what it is not"}}, because: "that of a stream or a session is empty"},
+		{
+			fault: plainworker.AnyKind, because: "that of a stream or a session is empty",
+			fails: cases{"failures": {"called as what it is not"}, "actors": {"no such actor"}},
+		},
 		{
 			fault: plainworker.CodecAsTask, because: "expected a *procpool.CodecError", everywhere: true,
 			fails: cases{
 				"values": {"no argument", "malformed argument", "unknown codec", "result that can't be encoded"},
-				"packs":  {"one fails"}, "streams": {"bad argument"}, "sessions": {"bad value"},
+				"packs":  {"one fails"}, "streams": {"bad argument"}, "sessions": {"bad value"}, "actors": {"codecs", "failures"},
 			},
 		},
 		{fault: plainworker.PanicKills, fails: cases{"failures": {"panic", "end of the thread"}}, because: "signal: killed"},
@@ -52,6 +62,7 @@ func brokenWorkers() []broken {
 			fails: cases{
 				"cancel": {"neighbour"}, "streams": {"others go on"}, "messages": {"lanes"},
 				"nested": {"function", "in a pool of one", "errors", "many", "stream"},
+				"actors": {"lanes"}, "shared state": {"queue that waits", "in a pool of one"},
 			},
 			perhaps: cases{"nested": {"left behind"}},
 		},
@@ -67,14 +78,19 @@ func brokenWorkers() []broken {
 			fails: cases{
 				"cancel":     {"queued call", "first instruction"},
 				"withdrawal": {"fence ahead of all", "fence in the queue", "race"},
-				"packs":      {"one is cancelled", "fence"},
+				"packs":      {"one is cancelled", "fence"}, "actors": {"cancelled before its turn", "fence"},
 			},
-			perhaps: cases{"withdrawal": {"sent ahead"}, "cancel": {"hits no other"}, "packs": {"map"}, "nested": {"left behind"}},
+			perhaps: cases{
+				"withdrawal": {"sent ahead"}, "cancel": {"hits no other"}, "packs": {"map"}, "nested": {"left behind"},
+				"shared state": {"one at a time"},
+			},
 		},
 		{
 			fault: plainworker.ForgetsFence, because: "expected that it is declined",
-			fails:   cases{"withdrawal": {"fence ahead of all", "fence in the queue", "fence below"}, "packs": {"fence"}},
-			perhaps: cases{"withdrawal": {"race", "sent ahead"}, "packs": {"map"}},
+			fails: cases{
+				"withdrawal": {"fence ahead of all", "fence in the queue", "fence below"}, "packs": {"fence"}, "actors": {"fence"},
+			},
+			perhaps: cases{"withdrawal": {"race", "sent ahead"}, "packs": {"map"}, "shared state": {"one at a time"}},
 		},
 		{
 			fault: plainworker.CountsDecline, because: "what the page says was started",
@@ -86,7 +102,9 @@ func brokenWorkers() []broken {
 		},
 		{
 			fault: plainworker.NeverWaits, because: "expected that waiting_since is set",
-			fails: cases{"streams": {"waiting is noted"}, "sessions": {"waiting is noted"}, "nested": {"waiting is noted"}},
+			fails: cases{
+				"streams": {"waiting is noted"}, "sessions": {"waiting is noted"}, "nested": {"waiting is noted"}, "shared state": {"waiting is noted"},
+			},
 		},
 
 		{
@@ -95,23 +113,31 @@ func brokenWorkers() []broken {
 				"cancel":  {"waiting call", "computing call", "deadline", "run time limit", "outcome", "queued call", "first instruction", "neighbour"},
 				"packs":   {"one is cancelled"},
 				"streams": {"reader leaves", "cancel without credit"}, "sessions": {"deaf", "cancelled while it waits"},
-				"nested": {"caller cancelled"},
+				"nested": {"caller cancelled"}, "actors": {"cancelled method", "cancelled before its turn"},
+				"shared state": {"given up", "give back what was given up", "granted just then"},
 			},
 			perhaps: cases{"nested": {"left behind"}},
 		},
 		{
 			fault: plainworker.LosesEarly, because: "expected that it is declined",
-			fails:   cases{"cancel": {"queued call"}, "packs": {"one is cancelled"}},
+			fails:   cases{"cancel": {"queued call"}, "packs": {"one is cancelled"}, "actors": {"cancelled before its turn"}},
 			perhaps: cases{"cancel": {"first instruction"}},
 		},
 		{
 			fault: plainworker.HitsNext, because: "Cancels came for calls that had ended",
-			fails: cases{"cancel": {"queued call", "too late", "hits no other"}, "packs": {"one is cancelled"}},
+			fails: cases{
+				"cancel": {"queued call", "too late", "hits no other"}, "packs": {"one is cancelled"}, "actors": {"cancelled before its turn"},
+			},
 		},
 		{
 			fault: plainworker.DeclinesEarly, because: "where call 1 was the next to be answered",
-			fails:   cases{"cancel": {"queued call"}, "packs": {"one is cancelled"}},
+			fails:   cases{"cancel": {"queued call"}, "packs": {"one is cancelled"}, "actors": {"cancelled before its turn"}},
 			perhaps: cases{"cancel": {"first instruction", "hits no other"}},
+		},
+		{
+			fault: plainworker.EndsEarly, because: "expected that it keeps the mutex",
+			fails:   cases{"cancel": {"deaf call"}, "shared state": {"cancelled call that goes on"}},
+			perhaps: cases{"shared state": {"give back what was given up", "granted just then"}},
 		},
 
 		{
@@ -153,7 +179,7 @@ func brokenWorkers() []broken {
 			fails: cases{
 				"signs of life": {"waiting call", "computing call", "deaf call", "lives"},
 				// They wait for a Pong, to know that a Cancel has come.
-				"cancel": {"queued call", "too late", "hits no other"}, "packs": {"one is cancelled"},
+				"cancel": {"queued call", "too late", "hits no other"}, "packs": {"one is cancelled"}, "actors": {"cancelled before its turn"},
 			},
 		},
 		{
@@ -164,10 +190,25 @@ func brokenWorkers() []broken {
 			fault: plainworker.SaysLate, because: "the number of Logs before the outcome: expected 3, got 0",
 			fails: cases{"reports": {"progress", "progress message", "log message"}},
 		},
-		{fault: plainworker.CallsAtWill, fails: cases{"nested": {"not offered"}}, because: "it sent a HostCall, which it was not offered"},
+		{
+			fault: plainworker.CallsAtWill, because: "it sent a HostCall, which it was not offered",
+			fails: cases{"nested": {"not offered"}, "actors": {"not offered"}, "shared state": {"not offered"}},
+		},
 		{
 			fault: plainworker.SameCall, because: "a HostCall has the id 1; ids are above 0 and not used twice",
-			fails: cases{"nested": {"in a pool of one", "message", "failures", "replies for nobody", "credit for a stream"}},
+			fails: cases{
+				"nested": {"in a pool of one", "message", "failures", "replies for nobody", "credit for a stream"},
+				"actors": {"host calls", "host replies"},
+				"shared state": {
+					"queue that waits", "in a pool of one", "messages", "replies", "failures", "many grants", "give back what was given up",
+					"granted just then",
+				},
+			},
+			perhaps: cases{"shared state": {"one at a time"}},
+		},
+		{
+			fault: plainworker.OneKind, because: `expected of call 1 an error of kind "ended"`,
+			fails: cases{"actors": {"errors for tasks", "not made", "opened anew for a task", "re-entrant", "host replies"}},
 		},
 	}
 }

@@ -49,7 +49,7 @@ type Result struct {
 // read and run.
 func Cases() []Case {
 	var all []Case
-	for _, section := range []func() []Case{startCases, valueCases, failureCases, deathCases, cancelCases, withdrawCases, packCases, streamCases, sessionCases, nestedCases, reportCases, surroundingCases, messageCases, signCases, leavingCases} {
+	for _, section := range []func() []Case{startCases, valueCases, failureCases, deathCases, cancelCases, withdrawCases, packCases, streamCases, sessionCases, nestedCases, actorCases, sharedCases, reportCases, surroundingCases, messageCases, signCases, leavingCases} {
 		all = append(all, section()...)
 	}
 	return all

@@ -53,7 +53,7 @@ func tables() string {
 }
 
 // A row of the tables of functions: name, kind, what it takes and gives, what it does.
-var functionRow = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (function|stream|session) \\| .* \\| (.*) \\|$")
+var functionRow = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (function|stream|session|actor) \\| .* \\| (.*) \\|$")
 
 func TestDocumentNamesTheFunctions(t *testing.T) {
 	data, err := os.ReadFile(document)

@@ -10,7 +10,7 @@ type StandardFunction struct {
 // StandardFunctions returns all of them.
 func StandardFunctions() []StandardFunction {
 	var all []StandardFunction
-	kinds := map[any]string{kindFunction: "function", kindStream: "stream", kindSession: "session"}
+	kinds := map[any]string{kindFunction: "function", kindStream: "stream", kindSession: "session", kindActor: "actor"}
 	for _, f := range standardFunctions() {
 		all = append(all, StandardFunction{f.name, kinds[f.wireKind()], f.optional, f.codecs})
 	}

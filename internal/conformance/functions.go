@@ -19,6 +19,8 @@ const (
 	kindFunction = workerv1.TaskKind_TASK_KIND_FUNCTION
 	kindStream   = workerv1.TaskKind_TASK_KIND_STREAM
 	kindSession  = workerv1.TaskKind_TASK_KIND_SESSION
+	kindActor    = workerv1.TaskKind_TASK_KIND_ACTOR
+	kindShared   = workerv1.TaskKind_TASK_KIND_SHARED
 )
 
 // The capabilities, by the names of the protocol. The last is one of the kit's own: it
@@ -27,7 +29,9 @@ const (
 	capRecorder = "recorder"
 	capStream   = "stream"
 	capSession  = "session"
+	capActor    = "actor"
 	capHostCall = "host_call"
+	capShared   = "shared_state"
 	capProgress = "progress"
 	capLog      = "log"
 	capLanes    = "lanes"
@@ -77,6 +81,11 @@ func standardFunctions() []function {
 		{name: "call", codecs: both, optional: true},
 		{name: "call_stream", codecs: both, optional: true},
 		{name: "call_session", codecs: both, optional: true},
+
+		{name: "tally", kind: kindActor, codecs: both},
+		{name: "call_actor", codecs: both, optional: true},
+
+		{name: "shared", codecs: both, optional: true},
 	}
 }
 

@@ -76,7 +76,7 @@ func (w *raw) function(name string) uint32 {
 func (w *raw) task(name string, arg any, change ...func(*workerv1.Task)) *workerv1.Task {
 	w.seq++
 	task := &workerv1.Task{Seq: w.seq, Function: w.function(name), Payload: &workerv1.Task_Inline{Inline: encode(w.t, arg)}}
-	if f, _ := lookUp(name); f.kind != 0 {
+	if f, _ := lookUp(name); f.kind == kindStream || f.kind == kindSession {
 		task.ResultCredit, task.ResultCreditBytes, task.StreamsArgument = 1<<20, 64<<20, f.kind == kindSession
 	}
 	for _, f := range change {

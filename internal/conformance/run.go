@@ -108,7 +108,7 @@ func (k *kit) probe(ctx context.Context) {
 func (k *kit) options() rawhost.Options {
 	return rawhost.Options{
 		Spawner: k.spawner, Command: k.cfg.Command, Env: k.cfg.Env, Dir: k.cfg.Dir, Lanes: lanesAsked,
-		Capabilities: []string{capHostCall, capProgress, capLog},
+		Capabilities: []string{capActor, capHostCall, capShared, capProgress, capLog},
 	}
 }
 

@@ -172,7 +172,7 @@ func servesAll(t *trial) {
 	r := w.Hello()
 	for _, f := range standardFunctions() {
 		i := slices.IndexFunc(r.GetTasks(), func(d *workerv1.TaskDescription) bool { return d.GetName() == f.name })
-		capability := map[workerv1.TaskKind]string{kindStream: capStream, kindSession: capSession}[f.wireKind()]
+		capability := map[workerv1.TaskKind]string{kindStream: capStream, kindSession: capSession, kindActor: capActor}[f.wireKind()]
 		switch {
 		case i < 0 && (f.optional || capability != "" && !has(r, capability)):
 			continue

@@ -86,11 +86,11 @@ var importRules = []importRule{
 		why: "generated code needs its runtimes and nothing of ours",
 	},
 	{
-		tree: "internal/conformance", ours: []string{".", "executor", "protocodec", "internal/wire/rawhost", "internal/proc", "internal/gen"}, modules: []string{protobufModule, sysModule},
+		tree: "internal/conformance", ours: []string{".", "executor", "shared", "protocodec", "internal/wire/rawhost", "internal/proc", "internal/gen"}, modules: []string{protobufModule, sysModule},
 		why: "the kit is a host: it drives workers through the pool, or message by message through the raw host, and knows no gRPC",
 	},
 	{
-		tree: "internal/conformance/standard", ours: []string{".", "protocodec", "workerproc"}, modules: []string{protobufModule},
+		tree: "internal/conformance/standard", ours: []string{".", "protocodec", "shared", "workerproc"}, modules: []string{protobufModule},
 		why: "the standard worker is a worker like any other, and shows the SDK and nothing of the kit",
 	},
 	{

@@ -262,6 +262,40 @@ func TestActorsShareLanes(t *testing.T) {
 	})
 }
 
+// When the process of actors that share it dies, what waits for a lane there may go to the
+// next one: calls of tasks, however deep, and others.
+func TestActorsLeaveLanes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := homeOf(t, nil, nil)
+		a, ref := h.actor(true)
+		l := h.start()
+		runs := act(ref, "runs")[0]
+		l.begin("runs")
+		waits := act(ref, "waits")[0]
+		var nested []*inner
+		for depth := 1; depth <= 3; depth++ {
+			n := h.nested("n", func(r *procpool.Relay) {
+				r.Task, r.Kind, r.Actor, r.Method = "actor", procpool.KindActor, procpool.NewInstance("actor", 7), "work"
+			})
+			n.Join(a)
+			if err := h.EnqueueNested(n.Call, sched.Parent{}, depth); err != nil {
+				t.Fatal(err)
+			}
+			nested = append(nested, n)
+		}
+		h.check()
+		l.die()
+		wantError(t, runs, procpool.ErrCrashed)
+		l = h.start()
+		for _, n := range slices.Backward(nested) { // the deepest first
+			l.answer(time.Second, "n")
+			n.wantResult("n")
+		}
+		l.answer(time.Second, "waits")
+		wantResult(t, waits, "waits")
+	})
+}
+
 // Quiet tells when no call is left, again and again, and ends nothing.
 func TestQuiet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -311,6 +345,37 @@ func TestClosingIsTakenLast(t *testing.T) {
 		gone := h.Stop()
 		if err := <-closing(); !errors.Is(err, procpool.ErrClosed) {
 			t.Error(err)
+		}
+		l.die()
+		<-gone
+	})
+}
+
+// A call that a task makes of an actor that has ended is told so, also when the actor's
+// home is at its end and has not been forgotten yet.
+func TestNestedCallMeetsTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := homeOf(t, nil, nil)
+		i, _ := h.actor(false)
+		l := h.start()
+		nested := func() error {
+			n := h.nested("a", func(r *procpool.Relay) {
+				r.Task, r.Kind, r.Actor, r.Method = "actor", procpool.KindActor, procpool.NewInstance("actor", 7), "work"
+			})
+			n.Join(i)
+			return h.EnqueueNested(n.Call, sched.Parent{}, 1)
+		}
+		i.Refuse(errActor)
+		if err := nested(); !errors.Is(err, errActor) {
+			t.Errorf("of an actor that ends: %v", err)
+		}
+		<-h.Drain()
+		if err := nested(); !errors.Is(err, errActor) {
+			t.Errorf("when its home is drained: %v", err)
+		}
+		gone := h.Stop()
+		if err := nested(); !errors.Is(err, errActor) {
+			t.Errorf("when its home has ended: %v", err)
 		}
 		l.die()
 		<-gone

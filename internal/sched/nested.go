@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/procpool/procpool"
@@ -48,7 +49,7 @@ func (s *Scheduler) EnqueueNested(c *procpool.Call, p Parent, depth int) error {
 // its parent.
 func (s *Scheduler) admitNestedLocked(c *procpool.Call, p Parent, depth int) (*loan, error) {
 	if s.ended || s.isDrainedLocked() {
-		return nil, procpool.ErrClosed
+		return nil, cmp.Or(actorRefusal(c), procpool.ErrClosed)
 	}
 	ln, why := s.loanLocked(p)
 	switch {

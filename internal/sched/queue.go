@@ -119,7 +119,7 @@ func (q *lines) put(c *procpool.Call) {
 // merge puts all calls of other among those of q, in the order in which they were
 // submitted, and makes them anybody's.
 func (q *lines) merge(other *lines) {
-	for _, from := range other.all {
+	for _, from := range slices.Clone(other.all) { // lines go when they are empty
 		var after *procpool.Call
 		to := q.line(from.rank)
 		for c := from.head; c != nil; c = from.head {

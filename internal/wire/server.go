@@ -266,7 +266,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	}
 	capabilities := []string{
 		capabilityPack, capabilityStream, capabilitySession, capabilityHostCall, capabilityProgress, capabilityLog,
-		capabilityActor,
+		capabilityActor, capabilityShared,
 	}
 	s.offers = offersOf(r)
 	if r.GetRecorder() && s.page != "" {

@@ -11,5 +11,5 @@ import (
 
 // Tasks returns all standard functions.
 func Tasks() []procpool.Task {
-	return slices.Concat(values(), failures(), deaths(), waiting(), effects(), streams(), sessions(), talking())
+	return slices.Concat(values(), failures(), deaths(), waiting(), effects(), streams(), sessions(), talking(), actors(), sharing())
 }

@@ -41,10 +41,38 @@ func failed(fault Fault, task string, err error) *workerv1.Outcome_Failure {
 func valid(text string) string { return strings.ToValidUTF8(text[:min(len(text), 65536)], "?") }
 
 // failureError makes an error of the failure of a call that a task has made.
-func failureError(f *workerv1.Failure) error {
+func failureError(f *workerv1.Failure, fault Fault) error {
 	text := f.GetMessage()
 	if text == "" {
 		text = f.GetKind().String()
 	}
-	return &procpool.TaskError{Task: f.GetTask(), Type: f.GetType(), Message: text, Code: f.GetCode(), Stack: f.GetStack(), Language: f.GetLanguage()}
+	kind := f.GetKind()
+	if fault == OneKind {
+		kind = workerv1.FailureKind_FAILURE_KIND_TASK
+	}
+	switch kind {
+	case workerv1.FailureKind_FAILURE_KIND_CRASH:
+		return crashError(f)
+	case workerv1.FailureKind_FAILURE_KIND_ACTOR_ENDED:
+		if f.GetCrash() != nil {
+			return procpool.ActorEndedError(f.GetTask(), crashError(f))
+		}
+		return procpool.ActorEndedError(f.GetTask(), errors.New(text))
+	case workerv1.FailureKind_FAILURE_KIND_REENTRANT:
+		return fmt.Errorf("%w: %s", procpool.ErrReentrant, text)
+	}
+	e := &procpool.TaskError{Task: f.GetTask(), Type: f.GetType(), Message: text, Code: f.GetCode(), Stack: f.GetStack(), Language: f.GetLanguage()}
+	if fault == LosesCode {
+		e.Code = ""
+	}
+	return e
+}
+
+// crashError makes an error of what a failure tells of a crash.
+func crashError(f *workerv1.Failure) error {
+	c := f.GetCrash()
+	return &procpool.CrashError{
+		Task: f.GetTask(), Worker: int(c.GetWorker()), PID: int(c.GetPid()), ExitCode: int(c.GetExitCode()), Signal: c.GetSignal(),
+		Reason: c.GetReason(), Stderr: c.GetStderr(), Attempt: int(c.GetAttempt()), Finished: c.GetFinished(),
+	}
 }

@@ -46,6 +46,7 @@ const (
 	LosesEarly    Fault = "loses a Cancel for a call that has not started"
 	HitsNext      Fault = "cancels whatever call runs on the lane"
 	DeclinesEarly Fault = "answers a cancelled call before its turn"
+	EndsEarly     Fault = "answers a cancelled call although it goes on"
 
 	// About streams.
 	NoCredit   Fault = "sends values without credit"
@@ -61,6 +62,31 @@ const (
 	SaysLate    Fault = "sends progress and logs behind the outcome"
 	CallsAtWill Fault = "makes calls that the host has not offered to take"
 	SameCall    Fault = "uses the number of a call that it has made again"
+	OneKind     Fault = "takes all failures of calls that it has made for those of tasks"
+
+	// About actors.
+	NewEachTime Fault = "makes an actor anew for each call of it"
+	OneActor    Fault = "takes all numbers for the same actor"
+	Replaces    Fault = "makes an actor although its number is in use"
+	AnyMethod   Fault = "takes a method's number out of range for the last one's"
+	LosesFailed Fault = "forgets an actor whose method has failed"
+	KeepsFailed Fault = "keeps the number of an actor that could not be opened"
+	StrictClose Fault = "fails to close an actor that there is not"
+	NeverCloses Fault = "forgets an actor that is closed and closes nothing"
+	KeepsClosed Fault = "keeps an actor that was closed"
+	LaneActors  Fault = "keeps the actors of each lane to that"
+	ShortNames  Fault = "names methods in failures without their actor"
+	OneType     Fault = "describes the types of its first method alone"
+	LosesNumber Fault = "does not look at the number of an actor that it has made"
+
+	// About shared state.
+	AwaitsSilence   Fault = "waits for an answer that it does not want"
+	KeepsUnseen     Fault = "does not give back what it has given up"
+	GivesUpSilently Fault = "does not say that it gives a call up that it has made"
+	GivesBackLate   Fault = "gives back what it had behind the outcome"
+	DoneUnheard     Fault = "does not want to hear whether an item was done"
+	OneTicket       Fault = "has one ticket for all that it is granted"
+	LosesCode       Fault = "does not look at the code of a failure"
 )
 
 // Faults returns all faults.
@@ -69,7 +95,8 @@ func Faults() []Fault {
 		NoNewline, HelloAgain, WorkAtOnce, AnyPage, TwoGuests, KeepsStdin, KeepsEnv, DiesOfInt, IgnoresInt, StaysAlone,
 		StaysHungUp, OneNumber, OnePack, EndsOnUnknown, AnyKind, CodecAsTask, PanicKills, NoLimit, OwnClock,
 		FirstAttempt, OneThread, QueuesLittle, NoReplyFirst, RunsDeclined, ForgetsFence, CountsDecline, NeverFinishes,
-		NeverWaits, Deaf, LosesEarly, HitsNext, DeclinesEarly, NoCredit, NoBytes, KeepsFirst, NoEnd, NoMore, TakesAll, LazyPong,
-		SaysAll, SaysLate, CallsAtWill, SameCall,
+		NeverWaits, Deaf, LosesEarly, HitsNext, DeclinesEarly, EndsEarly, NoCredit, NoBytes, KeepsFirst, NoEnd, NoMore, TakesAll, LazyPong,
+		SaysAll, SaysLate, CallsAtWill, SameCall, OneKind, NewEachTime, OneActor, Replaces, AnyMethod, LosesFailed, KeepsFailed, StrictClose, NeverCloses,
+		KeepsClosed, LaneActors, ShortNames, OneType, LosesNumber, AwaitsSilence, KeepsUnseen, GivesUpSilently, GivesBackLate, DoneUnheard, OneTicket, LosesCode,
 	}
 }

@@ -137,7 +137,8 @@ func (l *lane) run(c call, o *workerv1.Outcome) {
 		ctx, stop = context.WithDeadline(ctx, c.arrived.Add(time.Duration(c.task.GetTimeoutNanos())))
 		defer stop()
 	}
-	r := &running{Context: ctx, lane: l, call: c, task: task.Name()}
+	name := nameOf(task, c.task, l.server.fault)
+	r := &running{Context: ctx, lane: l, call: c}
 	l.begin(c, stop, r)
 	began := time.Now()
 	result, err := l.runFunction(r, task)
@@ -148,7 +149,7 @@ func (l *lane) run(c call, o *workerv1.Outcome) {
 		err = procpool.ErrTooLarge
 	}
 	if err != nil {
-		o.Result = failed(l.server.fault, task.Name(), err)
+		o.Result = failed(l.server.fault, name, err)
 		return
 	}
 	o.Result = &workerv1.Outcome_Inline{Inline: result}
@@ -205,24 +206,33 @@ func (l *lane) runFunction(r *running, task procpool.Task) (result []byte, err e
 				if l.server.fault == PanicKills {
 					kill()
 				}
-				err = procpool.NewPanicError(task.Name(), v, debug.Stack())
+				err = procpool.NewPanicError(nameOf(task, t, ""), v, debug.Stack())
 			}
 		}()
-		result, err = l.call(ctx, task, called, codec, r.call.argument)
+		result, err = l.call(ctx, task, t, called, codec, r.call.argument)
 		returned = true
 	}()
+	if l.server.fault == EndsEarly {
+		select {
+		case <-done:
+		case <-r.Done():
+			return nil, r.Err()
+		}
+	}
 	<-done
 	return result, err
 }
 
-// call calls a function, a stream or a session.
-func (l *lane) call(ctx context.Context, task procpool.Task, called procpool.Kind, codec string, argument []byte) ([]byte, error) {
+// call calls a function, a stream, a session or an actor.
+func (l *lane) call(ctx context.Context, task procpool.Task, t *workerv1.Task, called procpool.Kind, codec string, argument []byte) ([]byte, error) {
 	is := task.Describe().Kind
 	if l.server.fault == AnyKind && is == procpool.KindFunction {
 		return task.Run(ctx, codec, argument, nil)
 	}
 	streaming, ok := task.(procpool.StreamTask)
 	switch {
+	case called == procpool.KindFunction && (is == procpool.KindActor || t.GetActor() != 0):
+		return l.stepActor(ctx, task, t, codec, argument)
 	case called != is:
 		return nil, procpool.KindError(task.Name(), called, is)
 	case is == procpool.KindFunction:

@@ -3,6 +3,7 @@
 package plainworker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -30,16 +31,23 @@ type madeCall struct {
 }
 
 func (m *madeCalls) add(c *madeCall, fault Fault) {
+	c.id = m.number(fault)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.open == nil {
 		m.open = make(map[uint64]*madeCall)
 	}
+	m.open[c.id] = c
+}
+
+// number returns one for a HostCall.
+func (m *madeCalls) number(fault Fault) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.last == 0 || fault != SameCall {
 		m.last++
 	}
-	c.id = m.last
-	m.open[c.id] = c
+	return m.last
 }
 
 func (m *madeCalls) get(id uint64) *madeCall {
@@ -71,15 +79,19 @@ func (m *madeCalls) credit(c *workerv1.Credit) {
 }
 
 // reply takes the answer to a call.
-func (m *madeCalls) reply(r *workerv1.HostReply) {
+func (m *madeCalls) reply(r *workerv1.HostReply, fault Fault) {
 	c := m.drop(r.GetId())
 	switch {
 	case c == nil:
+		return
 	case r.GetFailure() != nil:
-		c.finish(nil, failureError(r.GetFailure()))
-	default:
-		c.finish(r.GetInline(), nil)
+		c.finish(nil, failureError(r.GetFailure(), fault))
+		return
 	}
+	if a := c.call.Actor(); a != nil && c.call.Step() == procpool.StepOpen && fault != LosesNumber {
+		a.Found(r.GetActor())
+	}
+	c.finish(r.GetInline(), nil)
 }
 
 // finish gives the call its outcome, once.
@@ -108,19 +120,17 @@ func (r *running) Enqueue(ctx context.Context, first *procpool.Call, n int) {
 
 func (r *running) make(ctx context.Context, call *procpool.Call) {
 	s := r.lane.server
-	if !s.offered("host_call") && s.fault != CallsAtWill {
-		call.Finish(nil, errors.New("the host takes no calls"))
+	if !s.takes(call) && s.fault != CallsAtWill {
+		call.Finish(nil, errors.New("the host takes no such calls"))
+		return
+	}
+	if call.Unanswered() || s.fault == DoneUnheard && call.Task() == "queue.done" {
+		r.tell(call)
 		return
 	}
 	c := &madeCall{call: call, parent: r, goOn: r.lane.wait()}
 	s.made.add(c, s.fault)
-	message := &workerv1.HostCall{
-		Id: c.id, ParentSeq: r.call.seq, ParentLane: r.lane.index, Name: call.Task(), Codec: call.Codec(),
-		Payload: &workerv1.HostCall_Inline{Inline: call.Payload()}, Metadata: call.Metadata(), Key: call.Key(), Kind: kinds[call.Kind()],
-	}
-	if deadline, ok := call.Deadline(); ok {
-		message.TimeoutNanos = uint64(max(time.Until(deadline), 1))
-	}
+	message := r.message(c.id, call)
 	if d := call.Conduit(); d != nil {
 		values, bytes := d.Window()
 		message.ResultCredit, message.ResultCreditBytes = uint64(values), uint64(bytes)
@@ -143,9 +153,77 @@ func (r *running) make(ctx context.Context, call *procpool.Call) {
 		return
 	}
 	context.AfterFunc(ctx, func() {
-		c.finish(nil, procpool.CancelError(ctx, call))
 		c.giveUp()
+		c.finish(nil, procpool.CancelError(ctx, call))
 	})
+}
+
+// takes reports whether the host takes such a call.
+func (s *server) takes(call *procpool.Call) bool {
+	switch call.Kind() {
+	case procpool.KindShared:
+		return s.offered("shared_state")
+	case procpool.KindActor:
+		return s.offered("host_call") && s.offered("actor")
+	}
+	return s.offered("host_call")
+}
+
+// message makes the HostCall of a call.
+func (r *running) message(id uint64, call *procpool.Call) *workerv1.HostCall {
+	payload := call.Payload()
+	if call.Kind() == procpool.KindShared && r.lane.server.fault == OneTicket {
+		payload = oneTicket(payload)
+	}
+	message := &workerv1.HostCall{
+		Id: id, ParentSeq: r.call.seq, ParentLane: r.lane.index, Name: call.Task(), Codec: call.Codec(),
+		Payload: &workerv1.HostCall_Inline{Inline: payload}, Metadata: call.Metadata(), Key: call.Key(), Kind: kinds[call.Kind()],
+	}
+	if deadline, ok := call.Deadline(); ok {
+		message.TimeoutNanos = uint64(max(time.Until(deadline), 1))
+	}
+	if a := call.Actor(); a != nil {
+		message.Name, message.Method, message.Actor = a.Actor(), call.Method(), a.Number()
+		message.Restarts, message.Shared = uint32(a.Restarts()), a.Shared()
+	}
+	return message
+}
+
+// oneTicket puts the ticket 1 in place of any other.
+func oneTicket(payload []byte) []byte {
+	var arguments map[string]any
+	if procpool.CBOR.Decode(payload, &arguments) != nil || arguments["ticket"] == nil {
+		return payload
+	}
+	arguments["ticket"] = 1
+	changed, err := procpool.CBOR.Append(nil, arguments)
+	if err != nil {
+		return payload
+	}
+	return changed
+}
+
+// tell makes a call to which no answer comes.
+func (r *running) tell(call *procpool.Call) {
+	s := r.lane.server
+	message := r.message(s.made.number(s.fault), call)
+	message.NoReply = true
+	told := &workerv1.WorkResponse{HostCalls: []*workerv1.HostCall{message}}
+	r.mu.Lock()
+	switch {
+	case r.over:
+	case s.fault == GivesBackLate:
+		r.late = append(r.late, told)
+	case s.fault == KeepsUnseen && bytes.Contains(call.Payload(), []byte("unseen")):
+	default:
+		s.post(told)
+	}
+	r.mu.Unlock()
+	if s.fault == AwaitsSilence {
+		<-r.Done()
+	}
+	const emptyMap = "\xa0"
+	call.Finish([]byte(emptyMap), nil) // which nobody reads, but for DoneUnheard
 }
 
 // CancelCall gives a call up, which has its outcome.
@@ -163,7 +241,7 @@ func (r *running) InspectCall(call *procpool.Call) procpool.CallInfo {
 
 // giveUp tells the host that a call is given up, if it has not been answered.
 func (c *madeCall) giveUp() {
-	if s := c.parent.lane.server; s.made.drop(c.id) != nil {
+	if s := c.parent.lane.server; s.made.drop(c.id) != nil && s.fault != GivesUpSilently {
 		s.post(&workerv1.WorkResponse{HostCancels: []*workerv1.HostCancel{{Id: c.id}}})
 	}
 }

@@ -21,7 +21,6 @@ type running struct {
 
 	lane *lane
 	call call
-	task string
 
 	mu    sync.Mutex
 	over  bool

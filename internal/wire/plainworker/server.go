@@ -43,7 +43,8 @@ type server struct {
 	posted uint64                   // the bytes of all that was ever put there
 	outgo  chan struct{}            // of capacity 1: there is something
 
-	made madeCalls
+	made   madeCalls
+	actors actors
 }
 
 // kinds are the tasks' kinds on the wire.
@@ -51,6 +52,8 @@ var kinds = map[procpool.Kind]workerv1.TaskKind{
 	procpool.KindFunction: workerv1.TaskKind_TASK_KIND_FUNCTION,
 	procpool.KindStream:   workerv1.TaskKind_TASK_KIND_STREAM,
 	procpool.KindSession:  workerv1.TaskKind_TASK_KIND_SESSION,
+	procpool.KindActor:    workerv1.TaskKind_TASK_KIND_ACTOR,
+	procpool.KindShared:   workerv1.TaskKind_TASK_KIND_SHARED,
 }
 
 // Hello answers the host's introduction.
@@ -63,7 +66,7 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 	if s.hello == nil {
 		s.hello = r
 	}
-	lanes, capabilities := max(r.GetLanes(), 1), []string{"pack", "stream", "session", "host_call", "progress", "log"}
+	lanes, capabilities := max(r.GetLanes(), 1), []string{"pack", "stream", "session", "actor", "host_call", "shared_state", "progress", "log"}
 	if s.minimal {
 		lanes, capabilities = 1, nil
 	}
@@ -86,12 +89,25 @@ func (s *server) Hello(_ context.Context, r *workerv1.HelloRequest) (*workerv1.H
 		Capabilities: capabilities,
 	}
 	for _, task := range s.tasks {
-		info := task.Describe()
-		response.Tasks = append(response.Tasks, &workerv1.TaskDescription{
-			Name: task.Name(), Input: info.In, Output: info.Out, Receives: info.Receives, Codecs: info.Codecs, Kind: kinds[info.Kind],
-		})
+		response.Tasks = append(response.Tasks, describe(task, s.fault))
 	}
 	return response, nil
+}
+
+// describe tells the host of a task.
+func describe(task procpool.Task, fault Fault) *workerv1.TaskDescription {
+	info := task.Describe()
+	d := &workerv1.TaskDescription{
+		Name: task.Name(), Input: info.In, Output: info.Out, Receives: info.Receives, Codecs: info.Codecs, Kind: kinds[info.Kind],
+	}
+	for _, m := range info.Methods {
+		d.Methods = append(d.Methods, m.Name)
+		if fault == OneType && len(d.GetMethodTypes()) > 0 {
+			continue
+		}
+		d.MethodTypes = append(d.MethodTypes, &workerv1.MethodDescription{Input: m.In, Output: m.Out, Codecs: m.Codecs})
+	}
+	return d
 }
 
 // offered reports whether both sides have named a capability.
@@ -206,7 +222,7 @@ func (s *server) take(r *workerv1.WorkRequest) error {
 		}
 	}
 	for _, reply := range r.GetHostReplies() {
-		s.made.reply(reply)
+		s.made.reply(reply, s.fault)
 	}
 	return nil
 }

@@ -151,21 +151,54 @@ func (l *ledger) checkSaid(r *workerv1.WorkResponse) error {
 		}
 	}
 	for _, c := range r.GetHostCalls() {
-		switch {
-		case !slices.Contains(l.offered, "host_call"):
-			return fmt.Errorf("it sent a HostCall, which it was not offered: %v", c)
-		case c.GetId() == 0 || l.calls[c.GetId()] != nil:
-			return fmt.Errorf("a HostCall has the id %d; ids are above 0 and not used twice", c.GetId())
-		case c.GetName() == "" || c.GetCodec() == "":
-			return fmt.Errorf("HostCall %d has the name %q and the codec %q; it needs both", c.GetId(), c.GetName(), c.GetCodec())
-		}
-		l.calls[c.GetId()] = &hostCall{session: c.GetKind() == workerv1.TaskKind_TASK_KIND_SESSION}
-		l.openCalls++
-		if l.openCalls > maxElements {
-			return fmt.Errorf("it has made %d HostCalls that are not answered", l.openCalls)
+		if err := l.checkHostCall(c); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkHostCall checks a call that the worker makes, and enters it if it is to be
+// answered.
+func (l *ledger) checkHostCall(c *workerv1.HostCall) error {
+	for _, capability := range capabilitiesOf(c.GetKind()) {
+		if !slices.Contains(l.offered, capability) {
+			return fmt.Errorf("it sent a HostCall, which it was not offered (%s): %v", capability, c)
+		}
+	}
+	shared := c.GetKind() == workerv1.TaskKind_TASK_KIND_SHARED
+	parent := l.running(c.GetParentLane())
+	switch {
+	case c.GetId() == 0 || l.calls[c.GetId()] != nil:
+		return fmt.Errorf("a HostCall has the id %d; ids are above 0 and not used twice", c.GetId())
+	case c.GetName() == "" || c.GetCodec() == "":
+		return fmt.Errorf("HostCall %d has the name %q and the codec %q; it needs both", c.GetId(), c.GetName(), c.GetCodec())
+	case c.GetNoReply() && !shared:
+		return fmt.Errorf("HostCall %d of %q wants no reply, which is for shared state alone", c.GetId(), c.GetName())
+	case shared && (parent == nil || parent.seq != c.GetParentSeq()):
+		return fmt.Errorf("HostCall %d of %q is made by call %d on lane %d, which does not run", c.GetId(), c.GetName(), c.GetParentSeq(), c.GetParentLane())
+	case shared && c.GetCodec() != "cbor":
+		return fmt.Errorf("HostCall %d of %q has the codec %q; that of shared state is cbor", c.GetId(), c.GetName(), c.GetCodec())
+	case c.GetNoReply():
+		return nil // its id is not in use
+	}
+	l.calls[c.GetId()] = &hostCall{session: c.GetKind() == workerv1.TaskKind_TASK_KIND_SESSION}
+	l.openCalls++
+	if l.openCalls > maxElements {
+		return fmt.Errorf("it has made %d HostCalls that are not answered", l.openCalls)
+	}
+	return nil
+}
+
+// capabilitiesOf are what a host must have named for calls of a kind.
+func capabilitiesOf(kind workerv1.TaskKind) []string {
+	switch kind {
+	case workerv1.TaskKind_TASK_KIND_SHARED:
+		return []string{"shared_state"}
+	case workerv1.TaskKind_TASK_KIND_ACTOR:
+		return []string{"host_call", "actor"}
+	}
+	return []string{"host_call"}
 }
 
 // checkValue checks a value, and takes its price off the credit.

@@ -51,12 +51,18 @@ func calls(all ...*workerv1.HostCall) *workerv1.WorkResponse {
 
 func TestLedger(t *testing.T) {
 	t.Parallel()
-	everything := []string{"host_call", "progress", "log"}
+	everything := []string{"host_call", "actor", "shared_state", "progress", "log"}
 	session := &workerv1.HostCall{Id: 7, Name: "s", Codec: "cbor", Kind: workerv1.TaskKind_TASK_KIND_SESSION}
 	function := &workerv1.HostCall{Id: 7, Name: "f", Codec: "cbor"}
 	toSession := func(size int) *workerv1.StreamValue {
 		return &workerv1.StreamValue{HostCall: 7, Payload: &workerv1.StreamValue_Inline{Inline: make([]byte, size)}}
 	}
+	shared := func(change func(c *workerv1.HostCall)) *workerv1.WorkResponse {
+		c := &workerv1.HostCall{Id: 7, ParentSeq: 1, Name: "mutex.unlock", Codec: "cbor", Kind: workerv1.TaskKind_TASK_KIND_SHARED, NoReply: true}
+		change(c)
+		return calls(c)
+	}
+	asIs := func(*workerv1.HostCall) {}
 	late := declined(0, 2)
 	late.RunNanos = 5
 	for _, test := range []struct {
@@ -96,6 +102,16 @@ func TestLedger(t *testing.T) {
 		{"value for no call", everything, []*workerv1.WorkResponse{values(toSession(1))}, "has not made"},
 		{"value without credit", everything, []*workerv1.WorkResponse{calls(session), values(toSession(1))}, "credit left was 0 values"},
 		{"value behind the end", everything, []*workerv1.WorkResponse{calls(session), values(&workerv1.StreamValue{HostCall: 7, End: true}, toSession(1))}, "behind the end"},
+		{"call of an actor", everything, []*workerv1.WorkResponse{calls(&workerv1.HostCall{Id: 7, Name: "a", Codec: "cbor", Kind: workerv1.TaskKind_TASK_KIND_ACTOR})}, ""},
+		{"call of an actor not offered", []string{"host_call"}, []*workerv1.WorkResponse{calls(&workerv1.HostCall{Id: 7, Name: "a", Codec: "cbor", Kind: workerv1.TaskKind_TASK_KIND_ACTOR})}, "not offered (actor)"},
+		{"call without a reply", everything, []*workerv1.WorkResponse{calls(&workerv1.HostCall{Id: 7, Name: "f", Codec: "cbor", NoReply: true})}, "for shared state alone"},
+
+		{"shared", []string{"shared_state"}, []*workerv1.WorkResponse{shared(asIs), shared(asIs), shared(func(c *workerv1.HostCall) { c.NoReply = false })}, ""},
+		{"shared not offered", []string{"host_call"}, []*workerv1.WorkResponse{shared(asIs)}, "not offered (shared_state)"},
+		{"shared of a number in use", everything, []*workerv1.WorkResponse{calls(function), shared(asIs)}, "not used twice"},
+		{"shared of no call", everything, []*workerv1.WorkResponse{shared(func(c *workerv1.HostCall) { c.ParentSeq = 2 })}, "which does not run"},
+		{"shared behind the outcome", everything, []*workerv1.WorkResponse{outcomes(result(0, 1, 1)), shared(asIs)}, "which does not run"},
+		{"shared in JSON", everything, []*workerv1.WorkResponse{shared(func(c *workerv1.HostCall) { c.Codec = "json" })}, "is cbor"},
 
 		{"progress", everything, []*workerv1.WorkResponse{{Progress: []*workerv1.Progress{{Seq: 1}}}}, ""},
 		{"progress not offered", nil, []*workerv1.WorkResponse{{Progress: []*workerv1.Progress{{Seq: 1}}}}, "Progress"},
