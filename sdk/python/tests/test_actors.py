@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import cbor2
 import pytest
-from host import wait_for
+from host import StartFailure, wait_for
 from relay import Relay
 
 from procpool._gen import worker_pb2 as pb
@@ -459,6 +459,33 @@ def test_a_method_of_no_actor_is_told(start: Start) -> None:
     assert worker.leave() == 0
     assert b"the method Counter.add in " in worker.stderr
     assert b"line 5, is served by nobody: its class is no actor" in worker.stderr
+
+
+def test_the_classes_that_are_given_are_served(start: Start) -> None:
+    source = """
+        import procpool
+
+        @procpool.actor()
+        class Counter:
+            def __init__(self, start: KIND) -> None:
+                self.total = start
+
+            @procpool.method()
+            def add(self, n: int) -> int:
+                return self.total + n
+
+        @procpool.task()
+        def square(n: int) -> int:
+            return n * n
+
+        procpool.serve(tasks=[Counter])
+    """
+    worker = start(source.replace("KIND", "int"))
+    assert [task.name for task in worker.response.tasks] == ["Counter"]
+    worker.call("Counter", b"\x05", actor=1)
+    assert worker.call("Counter", b"\x05", actor=1, method=1).inline == b"\x0a"
+    with pytest.raises(StartFailure, match=r"the actor Counter.__init__: no value that comes from"):
+        start(source.replace("KIND", "type"))
 
 
 def test_a_closed_actor_is_forgotten(start: Start) -> None:
