@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -214,3 +215,48 @@ def test_what_is_no_call_of_an_actor(start: Start) -> None:
     ):
         assert text in failure.message
     assert total(worker) == 0
+
+
+def test_calls_in_any_order_do_what_a_model_does(start: Start) -> None:
+    """Opens, calls and closes of a few actors, at random, side by side in messages."""
+    worker = start(WORKER)
+    chance = random.Random(6)
+    totals: dict[int, int] = {}
+    unknown = pb.FAILURE_KIND_UNKNOWN_TASK
+    wanted: dict[int, tuple[int, Any]] = {}  # by call: the kind of failure, 0 for none; the result
+    for _ in range(150):
+        tasks = []
+        for _ in range(chance.randrange(1, 10)):
+            number, n = chance.randrange(1, 6), chance.randrange(100)
+            method = chance.choice([OPEN, ADD, ADD, ADD_LATER, FAIL, NAME, REFUSE + 1, CLOSE])
+            argument: Any = n
+            lives = number in totals
+            result: tuple[int, Any] = (unknown, None)
+            if method == OPEN:
+                argument = {"start": n} if chance.random() < 0.8 else {"fail": "no"}
+                if not lives:
+                    result = (pb.FAILURE_KIND_TASK, None) if "fail" in argument else (0, b"")
+                    if "start" in argument:
+                        totals[number] = n
+            elif method == CLOSE:
+                totals.pop(number, None)
+                result = 0, b""
+            elif method in (ADD, ADD_LATER) and lives:
+                totals[number] += n
+                result = 0, cbor2.dumps(totals[number])
+            elif method == FAIL and lives:
+                totals[number] += 1
+                argument, result = "no", (pb.FAILURE_KIND_TASK, None)
+            elif method == NAME and lives:
+                result = 0, cbor2.dumps("counter.name")
+            tasks.append(worker.task("counter", cbor2.dumps(argument), actor=number, method=method))
+            wanted[tasks[-1].seq] = result
+        worker.send(pb.WorkRequest(tasks=tasks))
+    worker.outcome(max(wanted))
+    came = {
+        outcome.seq: (outcome.failure.kind, None if outcome.failure.kind else outcome.inline)
+        for outcome in worker.taken(pb.Outcome)
+    }
+    del wanted[max(wanted)]
+    assert came == wanted
+    assert {kind for kind, _ in came.values()} == {0, pb.FAILURE_KIND_TASK, unknown}
