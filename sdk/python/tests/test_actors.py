@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import cbor2
 import pytest
-from host import wait_for
-from relay import Relay
+from counting import (
+    ADD,
+    ADD_LATER,
+    BYTES,
+    CLOSE,
+    DEEP,
+    FAIL,
+    NAME,
+    OPEN,
+    REFUSE,
+    UNFIT,
+    WORKER,
+    call,
+    lines,
+    opened,
+    total,
+)
 
 from procpool._gen import worker_pb2 as pb
 
@@ -15,153 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Start
-    from host import Worker
-
-OPEN, CLOSE = 0, 4294967295
-ADD, ADD_LATER, FAIL, HOLD, HOLD_ASYNC, EXIT, NAME, BYTES, DEEP, UNFIT, REFUSE = range(1, 12)
-WORKER = """
-    import asyncio, os, time
-    from pathlib import Path
-    import procpool
-
-    class Odd(Exception):
-        pass
-
-    class Never(Exception):
-        pass
-
-    def note(path, line):
-        with open(path, "a") as file:
-            file.write(line + "\\n")
-
-    @procpool.task()
-    def square(n: int) -> int:
-        return n * n
-
-    @procpool.actor("counter", errors={"odd": Odd, "error": Exception})
-    class Counter:
-        '''Counts.'''
-
-        def __init__(self, how: dict) -> None:
-            self.total = how.get("start", 0)
-            self.mark = how.get("mark")
-            self.bad_end = how.get("bad_end", False)
-            if self.mark:
-                note(self.mark, "opened")
-            if how.get("hold"):
-                time.sleep(3600)
-            if "exit" in how:
-                os._exit(how["exit"])
-            if "fail" in how:
-                raise Odd(how["fail"])
-
-        @procpool.method()
-        def add(self, n: int) -> int:
-            '''Add a number.
-
-            To the total.
-            '''
-            self.total += n
-            return self.total
-
-        @procpool.method()
-        async def add_later(self, n: int) -> int:
-            await asyncio.sleep(0)
-            self.total += n
-            return self.total
-
-        @procpool.method(errors={"never": Never})
-        def fail(self, text: str) -> None:
-            self.total += 1
-            raise Odd(text)
-
-        @procpool.method()
-        def hold(self, mark: str) -> str:
-            try:
-                note(mark, "started")
-                time.sleep(3600)
-            finally:
-                self.total += 100
-
-        @procpool.method("hold_async")
-        async def hold_in_loop(self, mark: str) -> str:
-            try:
-                note(mark, "started")
-                await asyncio.sleep(3600)
-            finally:
-                self.total += 1000
-
-        @procpool.method()
-        def exit(self, status: int) -> None:
-            os._exit(status)
-
-        @procpool.method()
-        def name(self) -> str:
-            return procpool.context().name
-
-        @procpool.method(codecs=("raw", "cbor"))
-        def as_bytes(self, size: bytes) -> bytes:
-            return size * 2
-
-        @procpool.method()
-        def deep(self, n: int) -> int:
-            return self.deep(n + 1)
-
-        @procpool.method()
-        def unfit(self) -> object:
-            return self
-
-        @procpool.method(errors={"refused": Odd})
-        def refuse(self, text: str) -> None:
-            raise Odd(text)
-
-        def close(self) -> None:
-            if self.mark:
-                note(self.mark, f"closed at {self.total}")
-            if self.bad_end:
-                raise Odd("no end")
-
-    @procpool.actor()
-    class Plain:
-        @procpool.method()
-        def seven(self) -> int:
-            return 7
-
-    @procpool.actor()
-    class Later:
-        def __init__(self, mark: str) -> None:
-            self.mark = mark
-
-        @procpool.method()
-        async def loop(self) -> int:
-            return id(asyncio.get_running_loop())
-
-        async def close(self) -> None:
-            await asyncio.sleep(0)
-            note(self.mark, f"closed in {id(asyncio.get_running_loop())}")
-
-    procpool.serve()
-"""
-
-
-def opened(worker: Worker, number: int = 1, **how: Any) -> None:
-    outcome = worker.call("counter", cbor2.dumps(how), actor=number)
-    assert outcome.WhichOneof("result") == "inline", outcome
-    assert outcome.inline == b""
-
-
-def call(worker: Worker, method: int, argument: Any = None, number: int = 1) -> pb.Outcome:
-    return worker.call("counter", cbor2.dumps(argument), actor=number, method=method)
-
-
-def total(worker: Worker, number: int = 1) -> int:
-    value = cbor2.loads(call(worker, ADD, 0, number).inline)
-    assert isinstance(value, int)
-    return value
-
-
-def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def test_what_the_host_hears_of_actors(start: Start) -> None:
@@ -348,160 +217,46 @@ def test_what_is_no_call_of_an_actor(start: Start) -> None:
     assert total(worker) == 0
 
 
-@pytest.mark.parametrize(("method", "more"), [(HOLD, 100), (HOLD_ASYNC, 1000)])
-def test_a_method_that_is_cancelled_leaves_the_actor(
-    start: Start, tmp_path: Path, method: int, more: int
-) -> None:
+def test_calls_in_any_order_do_what_a_model_does(start: Start) -> None:
+    """Opens, calls and closes of a few actors, at random, side by side in messages."""
     worker = start(WORKER)
-    mark = tmp_path / "mark"
-    opened(worker, start=7)
-    seq = worker.start("counter", cbor2.dumps(str(mark)), actor=1, method=method)
-    waits = worker.start("counter", cbor2.dumps(1), actor=1, method=ADD)
-    wait_for(lambda: lines(mark) == ["started"], "the start")
-    worker.cancel(waits)
-    worker.cancel(seq)
-    failure = worker.outcome(seq).failure
-    assert failure.type.endswith("Cancelled")
-    assert failure.task.startswith("counter.hold")
-    assert worker.outcome(waits).HasField("declined")
-    assert total(worker) == 7 + more
-
-
-def test_an_opening_that_is_cancelled_makes_no_actor(start: Start, tmp_path: Path) -> None:
-    worker = start(WORKER)
-    mark = tmp_path / "mark"
-    seq = worker.start("counter", cbor2.dumps({"mark": str(mark), "hold": True}), actor=1)
-    wait_for(lambda: lines(mark) == ["opened"], "the start")
-    worker.cancel(seq)
-    assert worker.outcome(seq).failure.type.endswith("Cancelled")
-    assert call(worker, ADD, 1).failure.kind == pb.FAILURE_KIND_UNKNOWN_TASK
-    opened(worker, start=2)
-    assert total(worker) == 2
-
-
-def test_calls_of_an_actor_that_were_taken_back(start: Start, tmp_path: Path) -> None:
-    worker = start(WORKER)
-    page = worker.page
-    assert page
-    mark = tmp_path / "mark"
-    opened(worker)
-    held = worker.start("counter", cbor2.dumps(str(mark)), actor=1, method=HOLD)
-    adds = [worker.start("counter", b"\x01", actor=1, method=ADD) for _ in range(3)]
-    close = worker.start("counter", actor=1, method=CLOSE)
-    wait_for(lambda: lines(mark) == ["started"], "the start")
-    assert worker.fence(adds[0]) == adds[0]
-    worker.cancel(held)
-    assert cbor2.loads(worker.outcome(adds[0]).inline) == 101
-    for seq in (*adds[1:], close):
-        assert worker.outcome(seq).HasField("declined")
-    assert page.read("started") == page.read("finished") == adds[0]
-    page.set_fence(2**64 - 1)
-    assert total(worker) == 101  # so it was not closed
-
-
-@pytest.mark.parametrize("recorder", [True, False])
-def test_what_had_finished_survives_the_death_of_an_actor(start: Start, recorder: bool) -> None:
-    worker = start(WORKER, hello=False, recorder=recorder)
-    relay = Relay(worker)
-    worker.hello()
-    opened(worker)
-    if not recorder:  # then it gets one call at a time
-        call(worker, ADD, 1)
-        worker.start("counter", cbor2.dumps(3), actor=1, method=EXIT)
-        assert worker.wait_death() == 3
-        return
-    steps = [*((ADD, n) for n in range(20)), (EXIT, 3)]
-    tasks = [
-        worker.task("counter", cbor2.dumps(argument), actor=1, method=method)
-        for method, argument in steps
-    ]
-    worker.send(pb.WorkRequest(tasks=tasks))
-    page = worker.page
-    assert page
-    came = {*relay.outcomes(), *(o.seq for o in page.journal())}
-    assert came >= {task.seq for task in tasks[:-1]}
-    assert worker.wait_death() == 3
-    assert page.read("started") == tasks[-1].seq
-    assert page.read("finished") == tasks[-2].seq
-
-
-def test_a_worker_that_leaves_closes_no_actor(start: Start, tmp_path: Path) -> None:
-    worker = start(WORKER)
-    mark = tmp_path / "mark"
-    opened(worker, mark=str(mark))
-    assert worker.leave() == 0
-    assert lines(mark) == ["opened"]
-
-
-def test_async_methods_and_close_have_one_event_loop(start: Start, tmp_path: Path) -> None:
-    worker = start(WORKER)
-    mark = tmp_path / "mark"
-    assert worker.call("Later", cbor2.dumps(str(mark)), actor=1).inline == b""
-    loops = {cbor2.loads(worker.call("Later", actor=1, method=1).inline) for _ in range(3)}
-    assert worker.call("Later", actor=1, method=CLOSE).WhichOneof("result") == "inline"
-    assert lines(mark) == [f"closed in {loops.pop()}"]
-    assert not loops
-
-
-def test_a_method_of_no_actor_is_told(start: Start) -> None:
-    worker = start(
-        """
-        import procpool
-
-        class Counter:
-            @procpool.method()
-            def add(self, n: int) -> int:
-                return n
-
-        procpool.serve()
-        """
-    )
-    assert worker.leave() == 0
-    assert b"the method Counter.add in " in worker.stderr
-    assert b"line 5, is served by nobody: its class is no actor" in worker.stderr
-
-
-def test_a_closed_actor_is_forgotten(start: Start) -> None:
-    worker = start(
-        """
-        import gc, time, weakref
-        import procpool
-
-        alive = weakref.WeakSet()
-
-        @procpool.actor()
-        class Big:
-            def __init__(self) -> None:
-                alive.add(self)
-
-            @procpool.method()
-            def work(self) -> None:
-                pass
-
-            @procpool.method()
-            def hold(self) -> None:
-                with procpool._runtime.current_call.get().waiting():
-                    time.sleep(3600)
-
-        @procpool.task()
-        def count() -> int:
-            return len(alive)
-
-        gc.disable()
-        procpool.serve()
-        """
-    )
-    assert worker.page
-    page = worker.page
-    for number in range(1, 4):
-        assert worker.call("Big", actor=number).inline == b""
-        assert worker.call("Big", actor=number, method=1).inline == cbor2.dumps(None)
-    seq = worker.start("Big", actor=1, method=2)
-    page.wait_until(lambda: page.read("waiting_since") > 0, "the wait")
-    worker.cancel(seq)
-    worker.outcome(seq)
-    assert cbor2.loads(worker.call("count").inline) == 3
-    for number in range(1, 4):
-        worker.call("Big", actor=number, method=CLOSE)
-    # A timer may still mean to interrupt the call that was cancelled.
-    wait_for(lambda: cbor2.loads(worker.call("count").inline) == 0, "the end of all three")
+    chance = random.Random(6)
+    totals: dict[int, int] = {}
+    unknown = pb.FAILURE_KIND_UNKNOWN_TASK
+    wanted: dict[int, tuple[int, Any]] = {}  # by call: the kind of failure, 0 for none; the result
+    for _ in range(150):
+        tasks = []
+        for _ in range(chance.randrange(1, 10)):
+            number, n = chance.randrange(1, 6), chance.randrange(100)
+            method = chance.choice([OPEN, ADD, ADD, ADD_LATER, FAIL, NAME, REFUSE + 1, CLOSE])
+            argument: Any = n
+            lives = number in totals
+            result: tuple[int, Any] = (unknown, None)
+            if method == OPEN:
+                argument = {"start": n} if chance.random() < 0.8 else {"fail": "no"}
+                if not lives:
+                    result = (pb.FAILURE_KIND_TASK, None) if "fail" in argument else (0, b"")
+                    if "start" in argument:
+                        totals[number] = n
+            elif method == CLOSE:
+                totals.pop(number, None)
+                result = 0, b""
+            elif method in (ADD, ADD_LATER) and lives:
+                totals[number] += n
+                result = 0, cbor2.dumps(totals[number])
+            elif method == FAIL and lives:
+                totals[number] += 1
+                argument, result = "no", (pb.FAILURE_KIND_TASK, None)
+            elif method == NAME and lives:
+                result = 0, cbor2.dumps("counter.name")
+            tasks.append(worker.task("counter", cbor2.dumps(argument), actor=number, method=method))
+            wanted[tasks[-1].seq] = result
+        worker.send(pb.WorkRequest(tasks=tasks))
+    worker.outcome(max(wanted))
+    came = {
+        outcome.seq: (outcome.failure.kind, None if outcome.failure.kind else outcome.inline)
+        for outcome in worker.taken(pb.Outcome)
+    }
+    del wanted[max(wanted)]
+    assert came == wanted
+    assert {kind for kind, _ in came.values()} == {0, pb.FAILURE_KIND_TASK, unknown}

@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from host import wait_for
 
 from procpool import Cancelled, _cancel
 from procpool._timer import Timer
@@ -202,3 +204,18 @@ def test_the_timer_calls_in_order() -> None:
         timer.call_later(delay / 100, lambda delay=delay: done.append(delay))  # type: ignore[misc]
     assert over.wait(60)
     assert done == [1, 2, 3]
+
+
+def test_the_timer_forgets_what_it_has_called() -> None:
+    class Work:
+        def __call__(self) -> None:
+            done.set()
+
+    timer = Timer(lambda _, run: run)
+    done = threading.Event()
+    work = Work()
+    left = weakref.ref(work)
+    timer.call_later(0, work)
+    del work
+    assert done.wait(60)
+    wait_for(lambda: left() is None, "the end of what was called")

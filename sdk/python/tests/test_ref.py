@@ -84,6 +84,8 @@ def test_its_text() -> None:
     assert len({ref, procpool.Ref("counter#1f"), procpool.Ref("other#1f")}) == 2
     assert copy.deepcopy(ref) == ref
     assert str(procpool.Ref("a#1fffffffffffff")) == "a#1fffffffffffff"
+    with pytest.raises(AttributeError, match=r"called by ref.call\('add', ...\)"):
+        ref.add(5)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +182,10 @@ def test_what_is_no_actor(call: Call, counter: Any) -> None:
     context = procpool.context()
     with pytest.raises(TypeError, match="'square' is a function, and no actor"):
         context.spawn(square, 7)
+    with pytest.raises(
+        TypeError, match=r"as in spawn\(.*Counter, 7\), and this is a .*Counter that"
+    ):
+        context.spawn(counter(7))
     with pytest.raises(TypeError, match=r"no task: decorate it with @procpool\.actor"):
         context.spawn(str, 7)
     with pytest.raises(TypeError, match="'counter' is an actor: use spawn, and the call of what"):

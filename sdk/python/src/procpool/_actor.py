@@ -190,6 +190,12 @@ def _check_close(cls: Any) -> tuple[bool, bool]:
 
 def of(cls: object) -> Actor:
     """Return the actor that a decorated class is; TypeError if it is none."""
+    if isinstance(vars(type(cls)).get(ATTRIBUTE), Actor):
+        name = type(cls).__qualname__
+        raise TypeError(
+            f"procpool: an actor is made in a process of its own, of its class and an argument, as "
+            f"in spawn({name}, 7), and this is a {name} that is here already"
+        )
     found = task_of(cls)
     if not isinstance(found, Actor):
         raise TypeError(f"procpool: {found.name!r} is a {found.kind}, and no actor to be spawned")

@@ -204,8 +204,9 @@ class Context:
         long the opening may take; they are as those of submit.
 
         The actor ends with this call, or if this call is of an actor, with that actor.
-        Raises what its opening has raised, as TaskError; RuntimeError outside of a call. In
-        an async task await spawn_async instead.
+        Raises what its opening has raised, as TaskError; NestingLimitError where the pool has
+        as many processes of actors as it may (Config.MaxDedicated); RuntimeError outside of a
+        call. In an async task await spawn_async instead.
         """
         from ._ref import spawn
 

@@ -40,34 +40,41 @@ class Instances:
 
         Where there is none it is one that fails.
         """
-        if not isinstance(task, Actor):
-            return task  # of another kind than it was called as
-        if wire.streams_argument or wire.credit or wire.sizes is not None:
-            return _Refusal(
-                task, f"{task.name!r} is an actor, and was called as a stream or packed"
-            )
         found = self._all.get(wire.actor)
         method = wire.method
+        if (
+            found is not None
+            and found.actor is task
+            and 0 < method <= len(found.methods)
+            and _is_plain(wire)
+        ):
+            wire.codec = wire.codec or found.actor.codecs[0]  # not the method's
+            return found.methods[method - 1]
+        if not isinstance(task, Actor):
+            return task  # of another kind than it was called as
+        return self._other_step(task, wire, found)
+
+    def _other_step(self, actor: Actor, wire: Wire, found: Instance | None) -> Task:
+        """Return what opens or closes an actor, or refuses what can't be."""
+        number, method = wire.actor, wire.method
+        if not _is_plain(wire):
+            return _Refusal(
+                actor, f"{actor.name!r} is an actor, and was called as a stream or packed"
+            )
         if method == _OPEN:
             if found is not None:
-                return _Refusal(task, f"an actor of the number {wire.actor} lives here already")
-            return _Opening(task, lambda state: self._keep(wire.actor, task, state))
+                return _Refusal(actor, f"an actor of the number {number} lives here already")
+            return _Opening(actor, lambda state: self._keep(number, actor, state))
         if method == _CLOSE and found is None:
-            return _Closing(task, _nothing, False, lambda: None)
-        if found is None or found.actor is not task:
-            named = method - 1 < len(task.methods)
-            return _Refusal(
-                task,
-                f"no actor {task.name!r} of the number {wire.actor} lives in this worker",
-                task.methods[method - 1].name if named else task.name,
-            )
+            return _Closing(actor, _nothing, False, lambda: None)
+        if found is None or found.actor is not actor:
+            why = f"no actor {actor.name!r} of the number {number} lives in this worker"
+            named = method <= len(actor.methods)
+            return _Refusal(actor, why, actor.methods[method - 1].name if named else actor.name)
         if method == _CLOSE:
-            close = (lambda: found.state.close()) if task.closes else _nothing
-            return _Closing(task, close, task.close_is_async, lambda: self._forget(wire.actor))
-        if method > len(found.methods):
-            return _Refusal(task, f"the actor {task.name!r} has no method of the number {method}")
-        wire.codec = wire.codec or task.codecs[0]  # not the method's
-        return found.methods[method - 1]
+            close = (lambda: found.state.close()) if actor.closes else _nothing
+            return _Closing(actor, close, actor.close_is_async, lambda: self._forget(number))
+        return _Refusal(actor, f"the actor {actor.name!r} has no method of the number {method}")
 
     def _keep(self, number: int, actor: Actor, state: object) -> None:
         methods = [method.of(state) for method in actor.methods]
@@ -75,6 +82,11 @@ class Instances:
 
     def _forget(self, number: int) -> None:
         self._all.pop(number, None)
+
+
+def _is_plain(wire: Wire) -> bool:
+    """Tell whether it is one call, with which no values travel."""
+    return wire.sizes is None and not wire.credit and not wire.streams_argument
 
 
 def _nothing() -> None:

@@ -170,6 +170,13 @@ class Ref:
         )
         return call, request, gives
 
+    if not TYPE_CHECKING:  # for whom it would say that there is whatever they ask for
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"a Ref has no {name!r}; a method of its actor is called by ref.call({name!r}, ...)"
+            )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ref):
             return NotImplemented

@@ -52,6 +52,8 @@ def serve(tasks: Iterable[Callable[..., object]] | None = None) -> NoReturn:
             sys.stderr.write("".join(f"{sentence}\n" for sentence in actors.loose()))
     else:
         served = [_task.of(function) for function in tasks]
+        for task in served:
+            _ = task.input_shape  # reads the hints, and raises where they can't be a task's
     _Worker(served, launch).run()
 
 

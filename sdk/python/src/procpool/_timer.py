@@ -43,3 +43,4 @@ class Timer:
                     self._changed.wait(self._due[0][0] - monotonic() if self._due else None)
                 do = heapq.heappop(self._due)[2]
             do()
+            del do  # or what it holds would live until there is something else to do
