@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestPolyglot runs the program whose workers are a Python script, in the folder from
-// which the README runs it.
+// TestPolyglot runs the programs whose workers are a Python script, in the folder from
+// which the README runs them.
 func TestPolyglot(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -17,12 +17,17 @@ func TestPolyglot(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("..", ".venv")); err != nil {
 		t.Skip("there is no .venv with the Python SDK: make python")
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "polyglot"))
-	cmd.Dir = ".."
-	r := finish(t, "polyglot", cmd)
-	r.check(t, 0)
-	compare(t, "polyglot", r.stdout)
-	if r.stderr != "" {
-		t.Errorf("it prints on standard error:\n%s", r.stderr)
+	for _, name := range []string{"polyglot", "ledger"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), filepath.Join(programs, name))
+			cmd.Dir = ".."
+			r := finish(t, name, cmd)
+			r.check(t, 0)
+			compare(t, name, r.stdout)
+			if r.stderr != "" {
+				t.Errorf("it prints on standard error:\n%s", r.stderr)
+			}
+		})
 	}
 }

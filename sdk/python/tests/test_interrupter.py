@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from host import wait_for
 
-from procpool import Cancelled, _cancel
-from procpool._timer import Timer
+from procpool import Cancelled, _cancel, _timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,13 +194,16 @@ def test_what_others_raise_there_is_shown(interrupter: _cancel.Interrupter) -> N
     assert shown == [ZeroDivisionError]
 
 
-def test_the_timer_calls_in_order() -> None:
-    timer = Timer(lambda _, run: run)
+def test_the_timer_calls_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]  # stands still until all are there
+    monkeypatch.setattr(_timer, "monotonic", lambda: clock[0])
+    timer = _timer.Timer(lambda _, run: run)
     done: list[int] = []
     over = threading.Event()
     timer.call_later(0.05, over.set)
     for delay in (3, 1, 2):
         timer.call_later(delay / 100, lambda delay=delay: done.append(delay))  # type: ignore[misc]
+    clock[0] = 1
     assert over.wait(60)
     assert done == [1, 2, 3]
 

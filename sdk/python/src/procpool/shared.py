@@ -127,17 +127,17 @@ class _Lock(Generic[H]):
         self._lock = Lock()  # nothing is raised where it is locked
         self._entered: list[H] = []  # what the running call has in such blocks
 
-    def _get(self, wait: bool, count: int = 1) -> Operation:
+    def _get_one(self) -> Operation:
         raise NotImplementedError
 
     def _made(self, answer: Answer) -> H:
         raise NotImplementedError
 
     def __enter__(self) -> H:
-        return self._enter(self._made(self._get(True).perform()))
+        return self._enter(self._made(self._get_one().perform()))
 
     async def __aenter__(self) -> H:
-        return self._enter(self._made(await self._get(True).perform_async()))
+        return self._enter(self._made(await self._get_one().perform_async()))
 
     def _enter(self, holding: H) -> H:
         call = holding._granted.call
@@ -185,32 +185,32 @@ class Mutex(_Lock[Held]):
 
         Who asks first is served first.
         """
-        return self._made(self._get(True).perform(timeout))
+        return self._made(self._get_one().perform(timeout))
 
     async def lock_async(self, timeout: float | None = None) -> Held:
         """As lock."""
-        return self._made(await self._get(True).perform_async(timeout))
+        return self._made(await self._get_one().perform_async(timeout))
 
     def try_lock(self) -> Held | None:
         """Lock it if that is possible at once, else return None."""
         try:
-            return self._made(self._get(False).perform())
+            return self._made(self._lock_it(no_wait=True).perform())
         except WouldBlockError:
             return None
 
     async def try_lock_async(self) -> Held | None:
         """As try_lock."""
         try:
-            return self._made(await self._get(False).perform_async())
+            return self._made(await self._lock_it(no_wait=True).perform_async())
         except WouldBlockError:
             return None
 
-    def _get(self, wait: bool, count: int = 1) -> Operation:
-        arguments: dict[str, Any] = {"name": self.name}
-        if not wait:
-            arguments["no_wait"] = True
+    def _get_one(self) -> Operation:
+        return self._lock_it()
+
+    def _lock_it(self, **more: Any) -> Operation:
         failed = f"mutex {self.name!r} was not locked"
-        return Operation("mutex.lock", arguments, failed, back="mutex.unlock")
+        return Operation("mutex.lock", {"name": self.name, **more}, failed, "mutex.unlock")
 
     def _made(self, answer: Answer) -> Held:
         return Held(answer)
@@ -233,33 +233,34 @@ class Semaphore(_Lock[Permits]):
 
         Who asks first is served first: a few permits don't overtake many.
         """
-        return self._made(self._get(True, count).perform(timeout))
+        return self._made(self._get_some(count).perform(timeout))
 
     async def acquire_async(self, count: int = 1, timeout: float | None = None) -> Permits:
         """As acquire."""
-        return self._made(await self._get(True, count).perform_async(timeout))
+        return self._made(await self._get_some(count).perform_async(timeout))
 
     def try_acquire(self, count: int = 1) -> Permits | None:
         """Get so many permits if there are and nobody waits for some, else return None."""
         try:
-            return self._made(self._get(False, count).perform())
+            return self._made(self._get_some(count, no_wait=True).perform())
         except WouldBlockError:
             return None
 
     async def try_acquire_async(self, count: int = 1) -> Permits | None:
         """As try_acquire."""
         try:
-            return self._made(await self._get(False, count).perform_async())
+            return self._made(await self._get_some(count, no_wait=True).perform_async())
         except WouldBlockError:
             return None
 
-    def _get(self, wait: bool, count: int = 1) -> Operation:
+    def _get_one(self) -> Operation:
+        return self._get_some(1)
+
+    def _get_some(self, count: int, **more: Any) -> Operation:
         check_number(self.name, "permits", count, self.size)
-        arguments: dict[str, Any] = {"name": self.name, "size": self.size, "count": count}
-        if not wait:
-            arguments["no_wait"] = True
+        arguments = {"name": self.name, "size": self.size, "count": count, **more}
         failed = f"{count} permits of semaphore {self.name!r} were not got"
-        return Operation("semaphore.acquire", arguments, failed, back="semaphore.release")
+        return Operation("semaphore.acquire", arguments, failed, "semaphore.release")
 
     def _made(self, answer: Answer) -> Permits:
         return Permits(answer)
