@@ -213,7 +213,7 @@ def test_the_timer_forgets_what_it_has_called() -> None:
         def __call__(self) -> None:
             done.set()
 
-    timer = Timer(lambda _, run: run)
+    timer = _timer.Timer(lambda _, run: run)
     done = threading.Event()
     work = Work()
     left = weakref.ref(work)
