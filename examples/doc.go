@@ -14,6 +14,7 @@
 //   - progress shows one live line while many calls finish.
 //   - lockstep counts in a file from five processes under one lock, of which one is
 //     killed with the lock.
+//   - ledger is lockstep with workers in Python.
 //   - assembly has processes take parts out of a queue, some of which are deadly.
 //   - thumbnails makes a contact sheet of a folder of images, of which some are
 //     corrupt and one is a decompression bomb.
