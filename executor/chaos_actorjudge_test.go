@@ -170,6 +170,8 @@ func (a *stay) judgeEnd(books *books, closed error, complain func(string, ...any
 	case c.closing.Load():
 	case errors.Is(closed, procpool.ErrCrashed):
 		c.tell("crashed while it closed")
+	case errors.Is(closed, context.DeadlineExceeded):
+		c.tell("closed too late") // it was stopped, or the machine is slow
 	case closed != nil:
 		complain("Close: %v", closed)
 	default:

@@ -163,7 +163,6 @@ func TestLockOfACancelledCall(t *testing.T) {
 		f := follow(t, pool, "lock", "mark "+at, "sit "+filepath.Join(dir, "never"))
 		eventually(t, "it has the lock", func() bool { return exists(at) })
 		f.Cancel()
-		taken(t, pool)
 		held, err := guard.Lock(t.Context(), pool)
 		if err != nil || !held.Abandoned() {
 			t.Fatalf("%v", err)
