@@ -18,7 +18,7 @@ func rawActorCases() []Case {
 		{Section: s, Name: "messages", uses: works, needs: actor, run: actorMessages, Promise: "Open, methods and close are told apart by their numbers, for actors of the lowest number and of the highest; the results of open and close are empty."},
 		{Section: s, Name: "codecs", uses: works, needs: actor, run: actorCodecs, Promise: "An empty codec is the task's first, for methods too; what can't be decoded, and a codec that is not known, fails with FAILURE_KIND_CODEC and changes nothing."},
 		{Section: s, Name: "no such actor", uses: works, needs: actor, run: noSuchActor, Promise: "A method of an actor that there is not fails with FAILURE_KIND_UNKNOWN_TASK; so do a method's number out of range, a call of the actor's task without an actor, and an actor's number for a function."},
-		{Section: s, Name: "number in use", uses: works, needs: actor, run: actorInUse, Promise: "Open with a number that is in use fails with FAILURE_KIND_UNKNOWN_TASK, and the actor of that number lives on."},
+		{Section: s, Name: "number in use", uses: works, needs: actor, run: actorInUse, Promise: "Open with a number that is in use fails with FAILURE_KIND_UNKNOWN_TASK and does not run, and the actor of that number lives on."},
 		{Section: s, Name: "close of nothing", uses: works, needs: actor, run: actorCloseOfNothing, Promise: "Close of an actor that there is not, or not any more, succeeds; its number may be used again."},
 		{Section: s, Name: "failures", uses: works, needs: actor, run: actorFailures, Promise: "Failures of methods are of the kinds of functions' failures, and name the actor and the method."},
 		{Section: s, Name: "failed open leaves nothing", uses: works, needs: actor, run: actorFailedOpen, Promise: "When open has failed there is no actor of that number, and it can be opened."},
@@ -180,11 +180,13 @@ func noSuchActor(t *trial) {
 
 func actorInUse(t *trial) {
 	w := t.raw()
-	marks := t.path("marks")
+	marks, others := t.path("marks"), t.path("others")
 	w.open(7, args{"start": 5, "mark": marks})
 	w.adds("It was opened with 5", 7, 1, 6)
 	const done = "Actor 7 was opened when there was one of that number"
-	w.refused(done, w.step(7, openActor, args{"start": 100}))
+	w.refused(done, w.step(7, openActor, args{"start": 100, "mark": others}))
+	w.refused(done, w.step(7, openActor, args{"start": 100, "mark": others, "fail": "no such table"}))
+	t.noted(others, done+", which is not to run")
 	w.adds(done, 7, 1, 7)
 	t.noted(marks, done, "opened")
 	w.close(7)

@@ -152,6 +152,8 @@ func (l *lane) stepActor(ctx context.Context, task procpool.ActorTask, t *task, 
 	actor := all.get(t.actor)
 	name := l.server.nameOf(t)
 	switch {
+	case t.method == methodOpen && actor != nil:
+		return inUse(name)
 	case t.method == methodOpen:
 		return all.open(ctx, task, t, codec)
 	case actor == nil && t.method == methodClose:
@@ -185,5 +187,9 @@ func (a *actors) open(ctx context.Context, task procpool.ActorTask, t *task, cod
 		return nil
 	}
 	_ = resident.Close() // there is an error to tell already
-	return fmt.Errorf("%w %q: an actor of that number lives in this worker already", procpool.ErrUnknownTask, task.Name())
+	return inUse(task.Name())
+}
+
+func inUse(name string) error {
+	return fmt.Errorf("%w %q: an actor of that number lives in this worker already", procpool.ErrUnknownTask, name)
 }
