@@ -168,12 +168,15 @@ func (f *callFlags) call(ctx context.Context, c *console, pool *executor.Pool, n
 
 // find returns what is known of the task of that name.
 func find(tasks []procpool.TaskInfo, name string) (procpool.TaskInfo, error) {
-	i := slices.IndexFunc(tasks, func(t procpool.TaskInfo) bool { return t.Name == name })
-	if i >= 0 {
-		return tasks[i], nil
-	}
 	var names []string
 	for _, t := range tasks {
+		of, _, method := strings.Cut(strings.TrimPrefix(name, t.Name), ".")
+		switch {
+		case t.Kind == procpool.KindActor && strings.HasPrefix(name, t.Name) && (name == t.Name || method && of == ""):
+			return t, wrongUse("%q is an actor, which lives no longer than the program that spawns it: call its methods from a program, by procpool.RemoteActor(%q) and procpool.RemoteMethod, or serve a function that does", t.Name, t.Name)
+		case t.Name == name:
+			return t, nil
+		}
 		names = append(names, t.Name)
 	}
 	return procpool.TaskInfo{}, procpool.UnknownTaskError(procpool.Relay{Task: name}.NewCall(), names, "")

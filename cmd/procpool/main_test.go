@@ -119,7 +119,18 @@ var served = []procpool.Task{
 		}
 		return nil
 	}, procpool.WithCodec(procpool.Raw)),
+	heap,
 }
+
+// stack is the state of an actor.
+type stack []string
+
+var heap = procpool.DefineActor("heap", func(context.Context, int) (*stack, error) { return new(stack), nil }, procpool.Doc("Keeps things."))
+
+var _ = procpool.DefineMethod(heap, "push", func(s *stack, _ context.Context, v string) (any, error) {
+	*s = append(*s, v)
+	return len(*s), nil
+}, procpool.Doc("Puts one on top."))
 
 // processes is called first by tests that start processes. They leave nothing
 // behind, and are not run with -short, which is for what takes milliseconds.

@@ -26,11 +26,13 @@ func newTasksCommand(kill context.Context, c *console) *cobra.Command {
 codecs (the preferred one first) and the first line of the documentation.
 
 The types are as the worker's language writes them: of a function "argument -> result",
-of a stream "argument -> its values", and of a session "opening argument; received
-values -> sent values". A type that the worker does not tell is "any".
+of a stream "argument -> its values", of a session "opening argument; received
+values -> sent values", and of an actor its opening argument, with a line for each of
+its methods below. A type that the worker does not tell is "any".
 
 With --json it prints {"tasks": [{"name", "kind", "in", "out", "receives", "codecs",
-"doc"}, ...]}, the documentation in full; "receives" is there for sessions only.
+"doc", "methods"}, ...]}, the documentation in full; "receives" is there for sessions
+only, and "methods", each with "name", "in", "out", "codecs" and "doc", for actors.
 
 ` + commandHelp,
 		Example:           "  " + tasksExample + "\n  procpool tasks --json -- worker.py",
@@ -61,13 +63,23 @@ With --json it prints {"tasks": [{"name", "kind", "in", "out", "receives", "code
 
 // taskDocument is a task in the JSON document.
 type taskDocument struct {
-	Name     string   `json:"name"`
-	Kind     string   `json:"kind"`
-	In       string   `json:"in"`
-	Out      string   `json:"out"`
-	Receives string   `json:"receives,omitempty"`
-	Codecs   []string `json:"codecs"`
-	Doc      string   `json:"doc"`
+	Name     string           `json:"name"`
+	Kind     string           `json:"kind"`
+	In       string           `json:"in"`
+	Out      string           `json:"out"`
+	Receives string           `json:"receives,omitempty"`
+	Codecs   []string         `json:"codecs"`
+	Doc      string           `json:"doc"`
+	Methods  []methodDocument `json:"methods,omitempty"`
+}
+
+// methodDocument is a method of an actor in it.
+type methodDocument struct {
+	Name   string   `json:"name"`
+	In     string   `json:"in"`
+	Out    string   `json:"out"`
+	Codecs []string `json:"codecs"`
+	Doc    string   `json:"doc"`
 }
 
 func writeTasks(w io.Writer, tasks []procpool.TaskInfo) error {
@@ -75,9 +87,13 @@ func writeTasks(w io.Writer, tasks []procpool.TaskInfo) error {
 		Tasks []taskDocument `json:"tasks"`
 	}{Tasks: []taskDocument{}}
 	for _, t := range tasks {
-		document.Tasks = append(document.Tasks, taskDocument{
+		task := taskDocument{
 			Name: t.Name, Kind: t.Kind.String(), In: t.In, Out: t.Out, Receives: t.Receives, Codecs: append([]string{}, t.Codecs...), Doc: t.Doc,
-		})
+		}
+		for _, m := range t.Methods {
+			task.Methods = append(task.Methods, methodDocument{Name: m.Name, In: m.In, Out: m.Out, Codecs: append([]string{}, m.Codecs...), Doc: m.Doc})
+		}
+		document.Tasks = append(document.Tasks, task)
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -89,9 +105,15 @@ func tabulateTasks(w io.Writer, tasks []procpool.TaskInfo) error {
 	var table strings.Builder
 	columns := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "NAME\tKIND\tTYPES\tCODECS\tDOC")
+	row := func(name, kind, types string, codecs []string, doc string) {
+		doc, _, _ = strings.Cut(strings.TrimSpace(doc), "\n")
+		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\n", cell(name), kind, cell(types), cell(strings.Join(codecs, ", ")), cell(doc))
+	}
 	for _, t := range tasks {
-		doc, _, _ := strings.Cut(strings.TrimSpace(t.Doc), "\n")
-		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\n", cell(t.Name), t.Kind, cell(types(t)), cell(strings.Join(t.Codecs, ", ")), cell(doc))
+		row(t.Name, t.Kind.String(), types(t), t.Codecs, t.Doc)
+		for _, m := range t.Methods {
+			row(t.Name+"."+m.Name, "method", plain(known(m.In)+" -> "+known(m.Out)), m.Codecs, m.Doc)
+		}
 	}
 	if err := columns.Flush(); err != nil {
 		return err
@@ -106,12 +128,17 @@ func tabulateTasks(w io.Writer, tasks []procpool.TaskInfo) error {
 
 // types tells what a task takes and gives.
 func types(t procpool.TaskInfo) string {
-	text := known(t.In) + " -> " + known(t.Out)
-	if t.Kind == procpool.KindSession {
-		text = known(t.In) + "; " + known(t.Receives) + " -> " + known(t.Out)
+	switch t.Kind {
+	case procpool.KindSession:
+		return plain(known(t.In) + "; " + known(t.Receives) + " -> " + known(t.Out))
+	case procpool.KindActor:
+		return plain(known(t.In))
 	}
-	return strings.ReplaceAll(text, "interface {}", "any") // as Go's reflection still writes it
+	return plain(known(t.In) + " -> " + known(t.Out))
 }
+
+// plain writes types as one does today: Go's reflection still knows no any.
+func plain(types string) string { return strings.ReplaceAll(types, "interface {}", "any") }
 
 func known(name string) string {
 	if strings.TrimSpace(name) == "" {

@@ -26,6 +26,8 @@ hold_out       function  string -> string             cbor, json
 count          stream    int -> int                   cbor, json
 sum            session   int; int -> int              cbor, json       Adds up.
 upper          session   []uint8; []uint8 -> []uint8  raw, cbor, json
+heap           actor     int                          cbor, json       Keeps things.
+heap.push      method    string -> any                cbor, json       Puts one on top.
 `
 	got := invoke(t, "", on(t, "tasks")...)
 	got.mustBe(t, 0, want)
@@ -48,6 +50,7 @@ func TestTasksAsJSON(t *testing.T) {
 		"echo_bytes": `{"codecs":["raw","cbor","json"],"doc":"","in":"[]uint8","kind":"function","name":"echo_bytes","out":"[]uint8"}`,
 		"count":      `{"codecs":["cbor","json"],"doc":"","in":"int","kind":"stream","name":"count","out":"int"}`,
 		"sum":        `{"codecs":["cbor","json"],"doc":"Adds up.","in":"int","kind":"session","name":"sum","out":"int","receives":"int"}`,
+		"heap":       `{"codecs":["cbor","json"],"doc":"Keeps things.","in":"int","kind":"actor","methods":[{"codecs":["cbor","json"],"doc":"Puts one on top.","in":"string","name":"push","out":"interface {}"}],"name":"heap","out":""}`,
 	} {
 		found := false
 		for _, task := range document.Tasks {

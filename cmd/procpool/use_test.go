@@ -45,6 +45,9 @@ func TestWrongUse(t *testing.T) {
 		got.mustBe(t, 2, "", append(test.words, "tells how to call it")...)
 	}
 	invoke(t, "", on(t, "call", "square", "")...).mustBe(t, 2, "", "the argument is empty")
+	for _, name := range []string{"heap", "heap.push"} {
+		invoke(t, "", on(t, "call", name, "1")...).mustBe(t, 2, "", `"heap" is an actor`, `procpool.RemoteActor("heap")`)
+	}
 	invoke(t, "[1", on(t, "call", "square")...).mustBe(t, 2, "", "standard input is no JSON: at byte 2 of 2: unexpected end")
 }
 
