@@ -18,6 +18,7 @@ type actors struct {
 	mu    sync.Mutex
 	all   map[uint64]*actor
 	homes map[*home]struct{}
+	ends  actorEnds
 	past  sched.Stats // the counts of homes that are gone
 	ended bool        // no more are made
 	empty chan struct{}
@@ -79,10 +80,9 @@ func (s *actors) find(c *procpool.Call) (*actor, error) {
 	a, ok := i.Owner().(*actor)
 	if !ok || a.home.core != s.core {
 		s.mu.Lock()
-		a = s.all[i.Number()]
-		s.mu.Unlock()
-		if a == nil || a.instance.Actor() != i.Actor() {
-			return nil, procpool.ActorEndedError(i.Actor(), errNoActor)
+		defer s.mu.Unlock()
+		if a = s.all[i.Number()]; a == nil || a.instance.Actor() != i.Actor() {
+			return nil, s.ends.of(i)
 		}
 	}
 	c.Join(a.instance)

@@ -205,6 +205,7 @@ func (s *actors) endedLocked(a *actor) (last bool) {
 	delete(a.home.actors, a)
 	a.refuseLocked(procpool.ErrClosed)
 	a.instance.End(a.instance.Refusal())
+	s.ends.add(a.instance)
 	if !a.byClose {
 		close(a.gone)
 	}

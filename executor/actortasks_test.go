@@ -263,7 +263,7 @@ var (
 	})
 
 	benchErrors = procpool.Errors(map[string]error{
-		"no_such_thing": errNoSuchThing, "ended": procpool.ErrActorEnded, "reentrant": procpool.ErrReentrant, "nesting": procpool.ErrNestingLimit,
+		"no_such_thing": errNoSuchThing, "actor_ended": procpool.ErrActorEnded, "reentrant": procpool.ErrReentrant, "nesting": procpool.ErrNestingLimit,
 		"crashed": procpool.ErrCrashed,
 	})
 )
