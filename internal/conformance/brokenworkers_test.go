@@ -82,7 +82,7 @@ func brokenCallers() []broken {
 			},
 			perhaps: cases{
 				"withdrawal": {"sent ahead"}, "cancel": {"hits no other"}, "packs": {"map"}, "nested": {"left behind"},
-				"shared state": {"one at a time"},
+				"shared state": {"one at a time"}, "actors": {"order"},
 			},
 		},
 		{
@@ -90,7 +90,7 @@ func brokenCallers() []broken {
 			fails: cases{
 				"withdrawal": {"fence ahead of all", "fence in the queue", "fence below"}, "packs": {"fence"}, "actors": {"fence"},
 			},
-			perhaps: cases{"withdrawal": {"race", "sent ahead"}, "packs": {"map"}, "shared state": {"one at a time"}},
+			perhaps: cases{"withdrawal": {"race", "sent ahead"}, "packs": {"map"}, "shared state": {"one at a time"}, "actors": {"order"}},
 		},
 		{
 			fault: plainworker.CountsDecline, because: "what the page says was started",

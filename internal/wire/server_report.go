@@ -50,9 +50,12 @@ func (h *callHost) Report(fraction float64, text string) {
 func (h *callHost) reportLate() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.over.Load() {
-		h.reports.armed = false
-		h.reports.flush(h)
+	r := &h.reports
+	// One that waited here while Report sent what it was to send comes too early for
+	// what was reported since.
+	if !h.over.Load() && r.armed && monotonicNow() >= r.sent+int64(reportEvery) {
+		r.armed = false
+		r.flush(h)
 	}
 }
 
