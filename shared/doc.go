@@ -43,9 +43,10 @@
 // # Waiting
 //
 // Every operation that may block takes a context, which ends the wait. Who waits first
-// is served first. The time that a task waits does not count in its procpool.Timeout.
-// When all calls of a pool wait, or one has waited for a second, they lend their places
-// in the workers to other calls, as if they waited for calls that they had made: so
-// tasks that wait for items don't keep those from running that put them. A task may not wait for what it holds itself: a Mutex is not
-// re-entrant, and Join in the hands of one who has an item ends with the context alone.
+// is served first, but for what [Mutex.Lock] says. The time that a task waits does not
+// count in its procpool.Timeout. When all calls of a pool wait, or one has waited for a
+// second, they lend their places in the workers to other calls, as if they waited for
+// calls that they had made: so tasks that wait for items don't keep those from running
+// that put them. A task may not wait for what it holds itself: a Mutex is not re-entrant,
+// and Join in the hands of one who has an item ends with the context alone.
 package shared
