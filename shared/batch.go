@@ -83,8 +83,7 @@ func (q *Queue[T]) DoneAll(ctx context.Context, items []*Item[T]) error {
 	_, err := perform(ctx, items[0].grant.ex, queueDone, args, fmt.Sprintf("%d items of queue %q were not done, or nobody knows", len(items), q.name))
 	if err == nil {
 		for _, item := range items {
-			item.grant.given.Store(true)
-			item.keeper.stop()
+			item.isDone()
 		}
 	}
 	runtime.KeepAlive(items)

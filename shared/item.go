@@ -30,11 +30,16 @@ func (i *Item[T]) Done(ctx context.Context) error {
 	args := sharedop.Args{Name: g.name, Ticket: g.ticket}
 	_, err := perform(ctx, g.ex, queueDone, args, fmt.Sprintf("an item of queue %q was not done, or nobody knows", g.name))
 	if err == nil {
-		g.given.Store(true)
-		i.keeper.stop()
+		i.isDone()
 	}
 	runtime.KeepAlive(i)
 	return err
+}
+
+// isDone takes note that the host has heard that the item is done.
+func (i *Item[T]) isDone() {
+	i.grant.given.Store(true)
+	i.keeper.stop()
 }
 
 // Return puts the item back to the front of the queue, or among the dead letters if

@@ -84,7 +84,7 @@ func (op *operation) check() error {
 		return err
 	}
 	if grants := op.name == sharedop.MutexLock || op.name == sharedop.SemaphoreAcquire || op.name == sharedop.QueueGet; grants || op.gives {
-		if slices.Contains(op.tickets(), 0) {
+		if a.Ticket == 0 && len(a.Tickets) == 0 || slices.Contains(a.Tickets, 0) {
 			return invalid("it needs a ticket")
 		}
 	} else {
@@ -122,7 +122,7 @@ func (op *operation) checkBatch() error {
 	return nil
 }
 
-// tickets are those of what the operation gives back, or may be granted.
+// tickets are those of what the operation gives back.
 func (op *operation) tickets() []uint64 {
 	a := &op.args
 	if len(a.Tickets) > 0 {
