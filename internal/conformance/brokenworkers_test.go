@@ -204,7 +204,6 @@ func brokenCallers() []broken {
 					"granted just then",
 				},
 			},
-			perhaps: cases{"shared state": {"one at a time"}},
 		},
 		{
 			fault: plainworker.OneKind, because: `expected of call 1 an error of kind "ended"`,

@@ -64,6 +64,18 @@ func (m *madeCalls) drop(id uint64) *madeCall {
 	return c
 }
 
+// dropped drops a call that is given up, and reports whether it was there. The number may
+// be another's by now: of SameCall all are.
+func (m *madeCalls) dropped(c *madeCall) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.open[c.id] != c {
+		return false
+	}
+	delete(m.open, c.id)
+	return true
+}
+
 // value takes a value of a stream or a session that a task has called.
 func (m *madeCalls) value(v *workerv1.StreamValue) {
 	if c := m.get(v.GetHostCall()); c != nil && c.feed != nil {
@@ -241,7 +253,7 @@ func (r *running) InspectCall(call *procpool.Call) procpool.CallInfo {
 
 // giveUp tells the host that a call is given up, if it has not been answered.
 func (c *madeCall) giveUp() {
-	if s := c.parent.lane.server; s.made.drop(c.id) != nil && s.fault != GivesUpSilently {
+	if s := c.parent.lane.server; s.made.dropped(c) && s.fault != GivesUpSilently {
 		s.post(&workerv1.WorkResponse{HostCancels: []*workerv1.HostCancel{{Id: c.id}}})
 	}
 }

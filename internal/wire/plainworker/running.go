@@ -49,8 +49,8 @@ func (r *running) end() {
 	calls, late := r.calls, r.late
 	r.calls = nil
 	r.mu.Unlock()
-	for id, c := range calls {
-		r.lane.server.made.drop(id)
+	for _, c := range calls {
+		r.lane.server.made.dropped(c)
 		c.finish(nil, fmt.Errorf("the call that has made it has ended: %w", context.Canceled))
 	}
 	if len(late) > 0 {
