@@ -10,9 +10,6 @@ import (
 	"github.com/procpool/procpool/internal/sharedop"
 )
 
-// maxBatch is the most items that are got or done at a time.
-const maxBatch = 1 << 14
-
 // PutAll puts items into the queue, all at once, next to each other and in their order.
 // It blocks until there is room for all, at most until ctx ends; whoever puts something
 // later waits behind it. More than the queue holds are an error. Otherwise it is as Put:
@@ -40,8 +37,8 @@ func (q *Queue[T]) PutAll(ctx context.Context, ex procpool.Executor, items []T) 
 // Items that can't be decoded are returned to the queue, which counts as a delivery. The
 // error is then a *procpool.CodecError, beside those that can.
 func (q *Queue[T]) GetMany(ctx context.Context, ex procpool.Executor, most int) ([]*Item[T], error) {
-	if most < 1 || most > maxBatch {
-		return nil, fmt.Errorf("procpool: GetMany of queue %q: asked for %d items, it gives between 1 and %d", q.name, most, maxBatch)
+	if most < 1 || most > sharedop.MaxBatch {
+		return nil, fmt.Errorf("procpool: GetMany of queue %q: asked for %d items, it gives between 1 and %d", q.name, most, sharedop.MaxBatch)
 	}
 	args := q.args()
 	args.Most = most

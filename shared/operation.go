@@ -35,13 +35,10 @@ var (
 	queueInfo        = operationOf(sharedop.QueueInfo)
 )
 
-// maxName is the longest name of an object in bytes.
-const maxName = 1 << 10
-
 // checkName panics unless name can be an object's.
 func checkName(verb, name string) {
-	if name == "" || len(name) > maxName || !utf8.ValidString(name) {
-		panic(fmt.Sprintf("procpool/shared: %s(%q): a name is UTF-8 text of 1 to %d bytes", verb, name, maxName))
+	if name == "" || len(name) > sharedop.MaxName || !utf8.ValidString(name) {
+		panic(fmt.Sprintf("procpool/shared: %s(%q): a name is UTF-8 text of 1 to %d bytes", verb, name, sharedop.MaxName))
 	}
 }
 

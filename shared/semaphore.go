@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 
 	"github.com/procpool/procpool"
 	"github.com/procpool/procpool/internal/sharedop"
@@ -49,18 +50,26 @@ func (s *Semaphore) acquire(ctx context.Context, ex procpool.Executor, args shar
 	if err != nil {
 		return nil, err
 	}
-	p := &Permits{held: Held{grant: g, abandoned: reply.Abandoned}}
-	p.held.keeper = keep(p, g, reply)
+	p := &Permits{grant: g, abandoned: reply.Abandoned}
+	p.keeper = keep(p, g, reply)
 	return p, nil
 }
 
 // Permits are permits of a semaphore that somebody has.
-type Permits struct{ held Held }
+type Permits struct {
+	grant     *grant
+	keeper    keeper
+	abandoned bool
+}
 
 // Abandoned reports whether permits had come back since the last were granted which
 // somebody had not given back, but died, or ended without doing so.
-func (p *Permits) Abandoned() bool { return p.held.Abandoned() }
+func (p *Permits) Abandoned() bool { return p.abandoned }
 
 // Release gives the permits back. It does not block. Further calls do nothing, and
 // neither does one behind the end of the call that they belonged to.
-func (p *Permits) Release() { p.held.Unlock() }
+func (p *Permits) Release() {
+	p.keeper.stop()
+	p.grant.back(sharedop.Args{})
+	runtime.KeepAlive(p)
+}

@@ -41,6 +41,13 @@ const (
 	CodeInvalid = "shared_invalid"
 )
 
+const (
+	// MaxName is the longest name of an object in bytes.
+	MaxName = 1 << 10
+	// MaxBatch is the most items that are got or done at a time.
+	MaxBatch = 1 << 14
+)
+
 // Args are the arguments of an operation. Which it takes is said beside each.
 type Args struct {
 	// Name is the object's, of every operation.

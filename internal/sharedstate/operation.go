@@ -51,8 +51,8 @@ func (op *operation) check() error {
 	switch {
 	case a.Name == "" || !utf8.ValidString(a.Name):
 		return invalid("an object's name is UTF-8 text, and not empty")
-	case len(a.Name) > maxName:
-		return invalid("an object's name has at most %d bytes, and this one %d", maxName, len(a.Name))
+	case len(a.Name) > sharedop.MaxName:
+		return invalid("an object's name has at most %d bytes, and this one %d", sharedop.MaxName, len(a.Name))
 	case a.Size < 0 || a.Size > math.MaxInt32 || a.Deliveries < 0 || a.Deliveries > math.MaxInt32:
 		return invalid("its size or its deliveries make no sense")
 	}
@@ -108,12 +108,12 @@ func (op *operation) checkBatch() error {
 		return invalid("%d items are to be put at once, and it holds %d", len(a.Values), a.Size)
 	case a.Most != 0 && op.name != sharedop.QueueGet && op.name != sharedop.QueueReturn:
 		return invalid("how many at the most is for queue.get and queue.return")
-	case a.Most < 0 || a.Most > maxClaims || a.Ticket > math.MaxInt64:
-		return invalid("it is asked for %d items at the most: it gives between 1 and %d", a.Most, maxClaims)
+	case a.Most < 0 || a.Most > sharedop.MaxBatch || a.Ticket > math.MaxInt64:
+		return invalid("it is asked for %d items at the most: it gives between 1 and %d", a.Most, sharedop.MaxBatch)
 	case len(a.Tickets) > 0 && (op.name != sharedop.QueueDone || a.Ticket != 0):
 		return invalid("tickets are for queue.done, in place of a ticket")
-	case len(a.Tickets) > maxClaims:
-		return invalid("%d items are to be done at once, and a call has at most %d", len(a.Tickets), maxClaims)
+	case len(a.Tickets) > sharedop.MaxBatch:
+		return invalid("%d items are to be done at once, and a call has at most %d", len(a.Tickets), sharedop.MaxBatch)
 	}
 	sorted := slices.Sorted(slices.Values(a.Tickets))
 	if len(slices.Compact(sorted)) < len(a.Tickets) {

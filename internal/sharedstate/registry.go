@@ -15,10 +15,9 @@ const (
 	// maxObjects bounds how many objects there may be: they last as long as the
 	// executor, and a task can make them.
 	maxObjects = 1 << 16
-	// maxName bounds the name of one in bytes.
-	maxName = 1 << 10
-	// maxClaims bounds what one call may hold and wait for at a time.
-	maxClaims = 1 << 14
+	// maxClaims bounds what one call may hold and wait for at a time: not less than it
+	// can get at once.
+	maxClaims = sharedop.MaxBatch
 	// lendAfter is how long an operation has waited before the call that waits for
 	// it lends its slot, if there is no other call that does not wait, and lendAnyway
 	// before it does so in any case. Most waits for a lock are shorter, and with each
