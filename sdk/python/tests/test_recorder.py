@@ -256,4 +256,5 @@ def test_a_worker_that_finds_no_page_goes_without(start: Start) -> None:
     worker = start(WORKER, env={"PROCPOOL_RECORDER": "/nonexistent"})
     assert not worker.response.recorder_open
     assert worker.call("square", b"\x07").inline == cbor2.dumps(49)
+    assert worker.leave() == 0  # what it has written has been read then
     assert b"no flight recorder" in worker.stderr
