@@ -296,6 +296,63 @@ func TestActorsLeaveLanes(t *testing.T) {
 	})
 }
 
+// A method that does not stop has no other worker started, which would know none of the
+// actors: theirs goes on, and dies when nothing else runs there, or after RetireGrace.
+func TestStuckMethodOfSeveralActors(t *testing.T) {
+	for _, how := range []string{"the others end", "RetireGrace", "it stops after all"} {
+		t.Run(how, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				losses := 0
+				h := homeOf(t, func(sched.Loss) error { losses++; return errActor }, func(cfg *sched.Config) {
+					cfg.Concurrency, cfg.RetireGrace = 2, 10*time.Second
+				})
+				_, refA := h.actor(true)
+				_, refB := h.actor(true)
+				l := h.startWith(func(l *script) { l.lanes(2) })
+				stuck, other := act(refA, "stuck")[0], act(refB, "other")[0]
+				on, beside := l.laneOf("stuck"), l.laneOf("other")
+				on.begin("stuck")
+				beside.begin("other")
+				stuck.Cancel()
+				pass(time.Second)
+				more := act(refB, "more")[0]
+				behind := act(refA, "behind")[0]
+				if h.pending() != 0 || l.saw().kills != 0 || h.Stats().Retiring != 0 {
+					t.Errorf("%d others were launched, %+v", h.pending(), h.Stats())
+				}
+				beside.answer(time.Second, "other")
+				wantResult(t, other, "other")
+				beside.wantSent("other", "more")
+				beside.begin("more")
+				switch how {
+				case "the others end":
+					beside.answer(time.Second, "more")
+					wantResult(t, more, "more")
+				case "RetireGrace":
+					pass(10 * time.Second)
+				default:
+					on.answer(time.Second, "stuck")
+					on.answer(time.Second, "behind")
+					wantResult(t, behind, "behind")
+					pass(time.Minute)
+					if saw := l.saw(); saw.kills+saw.stops+losses != 0 {
+						t.Errorf("%+v, and %d losses", saw, losses)
+					}
+					return
+				}
+				if l.saw().kills != 1 {
+					t.Fatal("it was not killed")
+				}
+				l.die()
+				wantError(t, behind, errActor)
+				if losses != 1 || h.pending() != 0 {
+					t.Errorf("%d losses, %d others were launched", losses, h.pending())
+				}
+			})
+		})
+	}
+}
+
 // Quiet tells when no call is left, again and again, and ends nothing.
 func TestQuiet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

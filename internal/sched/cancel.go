@@ -69,7 +69,8 @@ var (
 )
 
 // graceOver kills the worker of a given-up call that goes on all the same. Where it
-// runs other calls it is retired first, and has until they end, or RetireGrace.
+// runs other calls it is retired first, and has until they end, or RetireGrace. One that
+// holds state goes on in that time, since no other could take its place.
 func (s *Scheduler) graceOver(l *lane, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *Scheduler) graceOver(l *lane, seq uint64) {
 		return
 	}
 	w.doom = time.AfterFunc(s.cfg.RetireGrace, func() { s.doomed(w) })
-	if !w.retiring {
+	if !w.retiring && s.cfg.Lost == nil {
 		s.fleet.lost(w.number)
 		s.retireLocked(w, retireStuck)
 		s.steerLocked()
