@@ -97,11 +97,12 @@ func (h *home) goesOnLocked(l sched.Loss) bool {
 		case !a.opened() && l.Worked && (h.shared || !a.opening.MayRetry()):
 			return false // by its first call, or beside it
 		case !a.opened():
-			continue // no state is lost, and the scheduler knows how often to try
+			// No state is lost, and the scheduler knows how often to try.
 		case a.restarts == 0:
 			return false
+		default:
+			a.restarts--
 		}
-		a.restarts--
 		go shutAll(a.disownLocked())
 	}
 	return true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +135,24 @@ func TestActorsEndWithTheirOwner(t *testing.T) {
 			t.Errorf("%q lacks %q", got, want)
 		}
 	}
+}
+
+// What an opening has spawned ends with its process, also where it is run again.
+func TestActorsEndWithTheOpeningOfTheirOwner(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 1})
+	ledger := filepath.Join(t.TempDir(), "ledger")
+	owner := spawnBench(t, pool, benchOpening{Friend: true, Ledger: ledger, How: "once"}, procpool.Retries(1))
+	eventually(t, "what the first opening has spawned is gone", func() bool {
+		s := pool.Stats()
+		return s.Actors == 2 && s.Dedicated == 2 && slices.Contains(lines(t, ledger), "closed at 1000")
+	})
+	if n, err := result(t, benchDo.Submit(t.Context(), owner, benchWork{What: "friend", N: 1})); n != 1001 || err != nil {
+		t.Errorf("what the second has spawned: %d, %v", n, err)
+	}
+	if err := owner.Close(); err != nil {
+		t.Error(err)
+	}
+	nothingLeft(t, pool)
 }
 
 // The errors of actors reach the tasks that call them.
