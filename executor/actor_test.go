@@ -3,8 +3,10 @@ package executor_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -304,4 +306,37 @@ func isNil(err error) bool { return err == nil }
 
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
+}
+
+// A pool that is dropped finishes the calls of its actors, too, before these end.
+func TestDroppedPoolsActors(t *testing.T) {
+	dropped := make(chan struct{})
+	gate := filepath.Join(t.TempDir(), "gate")
+	future, home := func() (*procpool.Future[int], int) {
+		processes(t)
+		pool, err := executor.New(t.Context(), executor.Config{Workers: 1, Output: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.AddCleanup(pool, func(dropped chan struct{}) { close(dropped) }, dropped)
+		ref := spawnBench(t, pool, benchOpening{})
+		return benchWait.Submit(t.Context(), ref, gate), startedIn(t, gate)
+	}()
+	eventually(t, "the pool is garbage", func() bool {
+		runtime.GC()
+		select {
+		case <-dropped:
+			return true
+		default:
+			return false
+		}
+	})
+	for range 20 { // time for what must not happen
+		runtime.GC()
+	}
+	open(t, gate)
+	if n, err := result(t, future); n != 1 || err != nil {
+		t.Errorf("the call: %d, %v", n, err)
+	}
+	eventually(t, "its process is gone", func() bool { return !alive(home) })
 }

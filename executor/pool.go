@@ -243,9 +243,7 @@ func (p *Pool) Stats() Stats { return p.core.stats() }
 func (c *core) shutdown(ctx context.Context) error {
 	c.sched.Refuse()
 	c.actors.refuse()
-	// The sessions first, which may go on making calls of the pool, as methods of
-	// actors may; the actors last, which tasks may call.
-	for _, drain := range []func() <-chan struct{}{c.dedicated.drain, c.actors.settle, c.sched.Drain, c.actors.drain} {
+	for _, drain := range c.drains() {
 		select {
 		case <-drain():
 		case <-c.closed:
@@ -269,6 +267,13 @@ func (c *core) shutdown(ctx context.Context) error {
 	}
 	c.close()
 	return nil
+}
+
+// drains are what one waits for, one after the other, until all calls are done: the
+// sessions first, which may go on making calls of the pool, as methods of actors may; the
+// actors last, which tasks may call.
+func (c *core) drains() []func() <-chan struct{} {
+	return []func() <-chan struct{}{c.dedicated.drain, c.actors.settle, c.sched.Drain, c.actors.drain}
 }
 
 // givenUp says what a shutdown has cut short.
@@ -309,8 +314,8 @@ func (c *core) close() (what sched.Ended) {
 
 // abandon ends a pool that nobody holds any more, once its calls are done.
 func (c *core) abandon() {
-	<-c.dedicated.drain()
-	<-c.sched.Drain()
-	<-c.actors.drain()
+	for _, drain := range c.drains() {
+		<-drain()
+	}
 	c.close()
 }
