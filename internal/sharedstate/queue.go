@@ -1,6 +1,7 @@
 package sharedstate
 
 import (
+	"container/heap"
 	"container/list"
 
 	"github.com/procpool/procpool/internal/sharedop"
@@ -25,9 +26,10 @@ type item struct {
 type queue struct {
 	is   definition
 	last uint64
-	// items are those that wait, by number: what comes back is old, and so at the
-	// front. They may be more than the size by what has come back.
-	items      list.List
+	// back are those that wait and were delivered before, fresh the others, which all
+	// have higher numbers. They may be more than the size by what has come back.
+	back       itemHeap
+	fresh      list.List
 	taken      int // items that somebody has got and that are not done
 	unfinished int // items that were put and are not done, nor dead
 	closed     bool
@@ -48,7 +50,7 @@ func (q *queue) do(r *Registry, op *operation) bool {
 	case sharedop.QueueDead:
 		q.letters(op)
 	case sharedop.QueueInfo:
-		op.answer(sharedop.Reply{Queued: q.items.Len(), Taken: q.taken, Dead: len(q.dead), Lost: q.lost, Closed: q.closed})
+		op.answer(sharedop.Reply{Queued: q.waiting(), Taken: q.taken, Dead: len(q.dead), Lost: q.lost, Closed: q.closed})
 	default:
 		return false
 	}
@@ -88,19 +90,39 @@ func (q *queue) release(cl *claim, how release) {
 		q.unfinished--
 		q.bury(it)
 	default:
-		q.insert(it)
+		heap.Push(&q.back, it)
 	}
 }
 
-// insert puts an item where it belongs among those that wait.
-func (q *queue) insert(it *item) {
-	for e := q.items.Front(); e != nil; e = e.Next() {
-		if e.Value.(*item).number > it.number { //nolint:errcheck // it holds nothing else
-			q.items.InsertBefore(it, e)
-			return
-		}
+// waiting is how many items wait.
+func (q *queue) waiting() int { return q.back.Len() + q.fresh.Len() }
+
+// first returns the item that is delivered next, nil where there is none.
+func (q *queue) first() *item {
+	switch {
+	case q.back.Len() > 0:
+		return q.back[0]
+	case q.fresh.Len() > 0:
+		return q.fresh.Front().Value.(*item) //nolint:errcheck // it holds nothing else
 	}
-	q.items.PushBack(it)
+	return nil
+}
+
+// take takes the first items out, up to so many and to as many as go into one reply.
+func (q *queue) take(most int) (items []*item) {
+	size := 0
+	for it := q.first(); it != nil && len(items) < most; it = q.first() {
+		if size += len(it.value); size > replyBytes && len(items) > 0 {
+			break
+		}
+		if q.back.Len() > 0 {
+			heap.Pop(&q.back)
+		} else {
+			q.fresh.Remove(q.fresh.Front())
+		}
+		items = append(items, it)
+	}
+	return items
 }
 
 // bury keeps an item that was delivered as often as it may be.
@@ -134,14 +156,14 @@ func (q *queue) serve(r *Registry) {
 // admit takes in the items of the first who wants to put some, if there is room for all.
 func (q *queue) admit(r *Registry) bool {
 	cl := first(&q.puts)
-	if cl == nil || q.items.Len()+len(cl.puts) > q.is.size {
+	if cl == nil || q.waiting()+len(cl.puts) > q.is.size {
 		return false
 	}
 	cl.stepOut()
 	if r.grantLocked(cl, sharedop.Reply{}) {
 		for _, value := range cl.puts {
 			q.last++
-			q.items.PushBack(&item{value: value, number: q.last})
+			q.fresh.PushBack(&item{value: value, number: q.last})
 		}
 		q.unfinished += len(cl.puts)
 	}
@@ -151,11 +173,11 @@ func (q *queue) admit(r *Registry) bool {
 // deliver gives the first item, or items, to the first who wants some.
 func (q *queue) deliver(r *Registry) bool {
 	cl := first(&q.gets)
-	if cl == nil || q.items.Len() == 0 {
+	if cl == nil || q.first() == nil {
 		return false
 	}
 	cl.stepOut()
-	items := q.front(cl.holder.room(cl, max(cl.most, 1)))
+	items := q.take(cl.holder.room(cl, max(cl.most, 1)))
 	var reply sharedop.Reply
 	if cl.most == 0 {
 		reply.Value, reply.Delivery = items[0].value, items[0].deliveries+1
@@ -165,31 +187,20 @@ func (q *queue) deliver(r *Registry) bool {
 		}
 	}
 	if !r.grantLocked(cl, reply) {
+		for _, it := range items {
+			heap.Push(&q.back, it)
+		}
 		return true
 	}
 	for i, it := range items {
 		if i > 0 {
 			cl = cl.next()
 		}
-		q.items.Remove(q.items.Front())
 		it.deliveries++
 		q.taken++
 		cl.item = it
 	}
 	return true
-}
-
-// front returns the first items, up to so many and to as many as go into one reply.
-func (q *queue) front(most int) (items []*item) {
-	size := 0
-	for e := q.items.Front(); e != nil && len(items) < most; e = e.Next() {
-		it := e.Value.(*item) //nolint:errcheck // it holds nothing else
-		if size += len(it.value); size > replyBytes && len(items) > 0 {
-			break
-		}
-		items = append(items, it)
-	}
-	return items
 }
 
 // next makes the claim of an item that was granted together with another's.
