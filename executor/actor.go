@@ -36,7 +36,8 @@ type actor struct {
 	// Guarded by actors.mu.
 	restarts int  // that are left
 	byClose  bool // it was asked to end before it did by itself
-	children []*actor
+	children brood
+	among    brood // in which it is, nil for none
 }
 
 func newActors(c *core) *actors {
@@ -215,9 +216,10 @@ func (a *actor) refuseLocked(why error) {
 }
 
 // disownLocked returns the actors that a has spawned, to be ended.
-func (a *actor) disownLocked() (children []*actor) {
-	children, a.children = a.children, nil
-	return children
+func (a *actor) disownLocked() []*actor {
+	children := a.children
+	a.children = nil
+	return children.all()
 }
 
 func shutAll(all []*actor) {

@@ -204,6 +204,7 @@ func (s *actors) endedLocked(a *actor) (last bool) {
 	}
 	delete(s.all, a.instance.Number())
 	delete(a.home.actors, a)
+	delete(a.among, a)
 	a.refuseLocked(procpool.ErrClosed)
 	a.instance.End(a.instance.Refusal())
 	s.ends.add(a.instance)

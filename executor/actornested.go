@@ -2,7 +2,8 @@ package executor
 
 import (
 	"fmt"
-	"sync"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/procpool/procpool"
@@ -86,65 +87,90 @@ func (m *member) lendFor(from caller, c *procpool.Call) error {
 	return nil
 }
 
+// A brood are the actors that a call, or an actor, has spawned and that have not ended.
+// It is guarded by actors.mu.
+type brood map[*actor]struct{}
+
+// addLocked adds an actor, which leaves when it ends.
+func (b *brood) addLocked(a *actor) {
+	if *b == nil {
+		*b = make(brood)
+	}
+	(*b)[a] = struct{}{}
+	a.among = *b
+}
+
+func (b brood) all() []*actor { return slices.Collect(maps.Keys(b)) }
+
 // adopt has the actor end with its owner. It reports false when that has ended.
 func (m *member) adopt(from caller, a *actor) bool {
-	if i := from.call.Actor(); i != nil {
-		owner, _ := i.Owner().(*actor)
-		s := m.core.actors
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if owner == nil || i.Refusal() != nil {
-			return false
-		}
-		owner.children = append(owner.children, a)
+	s := m.core.actors
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[a.instance.Number()] != a {
+		return true // it has ended
+	}
+	i := from.call.Actor()
+	if i == nil {
+		m.owned.addLocked(from.key, a)
 		return true
 	}
-	m.owned.add(from.key, a)
+	owner, _ := i.Owner().(*actor)
+	if owner == nil || i.Refusal() != nil {
+		return false
+	}
+	owner.children.addLocked(a)
 	return true
 }
 
 // owned are the actors that a worker's running calls have spawned.
 type owned struct {
 	n   atomic.Int64 // how many calls have
-	mu  sync.Mutex
-	all map[callKey][]*actor
+	all map[callKey]brood
 }
 
-// add is called while the call runs, by the goroutine that hears of its end.
-func (o *owned) add(of callKey, a *actor) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// addLocked is called while the call runs, by the goroutine that hears of its end.
+func (o *owned) addLocked(of callKey, a *actor) {
 	if o.all == nil {
-		o.all = make(map[callKey][]*actor)
+		o.all = make(map[callKey]brood)
 	}
-	o.all[of] = append(o.all[of], a)
+	b := o.all[of]
+	b.addLocked(a)
+	o.all[of] = b
 	o.n.Store(int64(len(o.all)))
 }
 
-// release ends the actors of calls that have ended.
-func (o *owned) release(ended []wire.Reply) {
+// disown ends the actors of calls that have ended.
+func (m *member) disown(ended []wire.Reply) {
+	o := &m.owned
 	if o.n.Load() == 0 {
 		return
 	}
+	var all []*actor
+	m.core.actors.mu.Lock()
 	for i := range ended {
 		key := callKey{ended[i].Lane, ended[i].Seq}
-		o.mu.Lock()
-		all := o.all[key]
+		all = append(all, o.all[key].all()...)
 		delete(o.all, key)
-		o.n.Store(int64(len(o.all)))
-		o.mu.Unlock()
-		shutAll(all)
 	}
+	o.n.Store(int64(len(o.all)))
+	m.core.actors.mu.Unlock()
+	shutAll(all)
 }
 
-// releaseAll ends the actors of a worker that is gone.
-func (o *owned) releaseAll() {
-	o.mu.Lock()
-	all := o.all
+// disownAll ends the actors of a worker that is gone.
+func (m *member) disownAll() {
+	o := &m.owned
+	if o.n.Load() == 0 {
+		return
+	}
+	var all []*actor
+	m.core.actors.mu.Lock()
+	for _, b := range o.all {
+		all = append(all, b.all()...)
+	}
 	o.all = nil
 	o.n.Store(0)
-	o.mu.Unlock()
-	for _, of := range all {
-		shutAll(of)
-	}
+	m.core.actors.mu.Unlock()
+	shutAll(all)
 }

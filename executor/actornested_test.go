@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -134,6 +135,37 @@ func TestActorsEndWithTheirOwner(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)
 		}
+	}
+}
+
+// Of what a task or an actor has spawned nothing is kept when it has ended, however long
+// its owner lives.
+func TestEndedActorsAreForgotten(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 1})
+	company := spawnBench(t, pool, benchOpening{}, inCompany) // or each of many had a process of its own
+	defer company.Close()
+	owner := spawnBench(t, pool, benchOpening{})
+	defer owner.Close()
+	inUse := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	before := inUse()
+	const many = 100
+	if _, err := result(t, benchDo.Submit(t.Context(), owner, benchWork{What: "spawn many", N: many})); err != nil {
+		t.Fatal(err)
+	}
+	gate := filepath.Join(t.TempDir(), "gate")
+	task := useBench.Submit(t.Context(), pool, benchWork{What: "spawn many", N: many, Ref: owner, Gate: gate})
+	startedIn(t, gate)
+	if more := (inUse() - before) >> 20; more > many/2 { // of 2 * many MiB
+		t.Errorf("the host keeps %d MiB for actors that have ended", more)
+	}
+	open(t, gate)
+	if _, err := result(t, task); err != nil {
+		t.Error(err)
 	}
 }
 

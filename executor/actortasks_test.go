@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/procpool/procpool"
@@ -171,12 +172,31 @@ func (b *bench) work(ctx context.Context, w benchWork) (int, error) {
 		ref, err := elsewhere.Spawn(ctx, ex, benchOpening{Start: w.N})
 		b.friend = ref
 		return 0, err
+	case "spawn many":
+		return 0, spawnMany(ctx, w.N)
 	case "error":
 		return 0, errNoSuchThing
 	case "panic", "goexit":
 		return panicOf(w.What)
 	}
 	return dieOf(ctx, w.What)
+}
+
+// largeOpening is one that is not to be kept for nothing.
+func largeOpening() benchOpening { return benchOpening{Close: strings.Repeat("x", 1<<20)} }
+
+// spawnMany spawns so many, one after the other, and closes each.
+func spawnMany(ctx context.Context, n int) error {
+	for range n {
+		ref, err := elsewhere.Spawn(ctx, procpool.ExecutorFrom(ctx), largeOpening(), procpool.Shared())
+		if err != nil {
+			return err
+		}
+		if err := ref.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // await has another bench wait for a file.
@@ -200,6 +220,7 @@ type benchWork struct {
 	What string
 	Ref  *procpool.Ref
 	N    int
+	Gate string
 }
 
 // The actors that the tests' workers serve, and tasks that use them.
@@ -238,6 +259,12 @@ var (
 				return n, err
 			}
 			return id, ref.Close()
+		}
+		if w.What == "spawn many" {
+			if err := spawnMany(ctx, w.N); err != nil {
+				return 0, err
+			}
+			return benchWait.Call(ctx, w.Ref, w.Gate)
 		}
 		return benchAdd.Call(ctx, w.Ref, w.N)
 	}, benchErrors)

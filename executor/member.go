@@ -70,7 +70,7 @@ const leaveTime = 2 * time.Second
 
 func (m *member) replies(batch []wire.Reply) {
 	m.takeBack(batch)
-	m.owned.release(batch)
+	m.disown(batch)
 	if m.answered(batch) {
 		return
 	}
@@ -137,7 +137,7 @@ func (m *member) exited(r wire.ExitReport) {
 		return
 	}
 	m.core.members.remove(m)
-	m.owned.releaseAll()
+	m.disownAll()
 	report := sched.Report{Crash: m.crash(r), Replies: convert(nil, r.Replies), PageOK: r.PageOK}
 	for _, l := range r.Lanes {
 		report.Lanes = append(report.Lanes, sched.LaneReport{Started: l.Started, Finished: l.Finished, Ran: l.Ran})
