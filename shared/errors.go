@@ -24,7 +24,8 @@ var (
 	// ErrQueueClosed says that a queue takes no more items, or that it has no more.
 	ErrQueueClosed = errors.New("procpool/shared: the queue is closed")
 	// ErrLimit says that a pool has as many objects as it may (65,536), or one call
-	// as many locks, permits and items (16,384).
+	// as many locks, permits and items (16,384), or that the items which tasks have
+	// put and which are not done take 1 GiB, in all queues of the pool.
 	ErrLimit = errors.New("procpool/shared: too many")
 )
 

@@ -23,5 +23,5 @@ func (c *counter) do(_ *Registry, op *operation) bool {
 
 // It never waits and grants nothing.
 func (c *counter) begin(*Registry, *claim, *operation) {}
-func (c *counter) release(*claim, release)             {}
+func (c *counter) release(*Registry, *claim, release)  {}
 func (c *counter) serve(*Registry)                     {}

@@ -199,7 +199,7 @@ type object interface {
 	begin(r *Registry, cl *claim, op *operation)
 	// release takes back what was granted to a claim, which is over. serve is to be
 	// called then.
-	release(cl *claim, how release)
+	release(r *Registry, cl *claim, how release)
 	// serve grants what there is to those who wait for it, and is to be called also
 	// when somebody has left their line.
 	serve(r *Registry)

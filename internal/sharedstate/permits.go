@@ -24,7 +24,7 @@ func (p *permits) begin(r *Registry, cl *claim, _ *operation) {
 	p.serve(r)
 }
 
-func (p *permits) release(cl *claim, how release) {
+func (p *permits) release(_ *Registry, cl *claim, how release) {
 	p.free += cl.count
 	p.abandoned = p.abandoned || how == abandoned || how == unseen && cl.told
 }

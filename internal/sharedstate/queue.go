@@ -3,6 +3,7 @@ package sharedstate
 import (
 	"container/heap"
 	"container/list"
+	"fmt"
 
 	"github.com/procpool/procpool/internal/sharedop"
 )
@@ -20,6 +21,7 @@ type item struct {
 	value      []byte
 	number     uint64 // in the order in which they were put
 	deliveries int
+	cost       int // what it counts among Registry.items, 0 if the program has put it
 }
 
 // queue is a bounded queue whose items come back unless they are done.
@@ -48,7 +50,7 @@ func (q *queue) do(r *Registry, op *operation) bool {
 			q.close(r, op)
 		}
 	case sharedop.QueueDead:
-		q.letters(op)
+		q.letters(r, op)
 	case sharedop.QueueInfo:
 		op.answer(sharedop.Reply{Queued: q.waiting(), Taken: q.taken, Dead: len(q.dead), Lost: q.lost, Closed: q.closed})
 	default:
@@ -77,7 +79,7 @@ func (q *queue) begin(r *Registry, cl *claim, op *operation) {
 	q.serve(r)
 }
 
-func (q *queue) release(cl *claim, how release) {
+func (q *queue) release(r *Registry, cl *claim, how release) {
 	it := cl.item
 	q.taken--
 	if how == unseen {
@@ -86,9 +88,10 @@ func (q *queue) release(cl *claim, how release) {
 	switch {
 	case how == unlocked:
 		q.unfinished--
+		r.items -= it.cost
 	case it.deliveries >= q.is.deliveries:
 		q.unfinished--
-		q.bury(it)
+		q.bury(r, it)
 	default:
 		heap.Push(&q.back, it)
 	}
@@ -126,9 +129,10 @@ func (q *queue) take(most int) (items []*item) {
 }
 
 // bury keeps an item that was delivered as often as it may be.
-func (q *queue) bury(it *item) {
+func (q *queue) bury(r *Registry, it *item) {
 	q.dead = append(q.dead, it)
 	if len(q.dead) > max(minDead, q.is.size) {
+		r.items -= q.dead[0].cost
 		q.dead[0] = nil
 		q.dead = q.dead[1:]
 		q.lost++
@@ -160,14 +164,33 @@ func (q *queue) admit(r *Registry) bool {
 		return false
 	}
 	cl.stepOut()
+	isTasks := cl.holder.isCall()
+	if isTasks && r.items+costOf(cl.puts...) > maxItemBytes {
+		op := operation{kind: cl.kind, args: sharedop.Args{Name: cl.name}}
+		r.refuseLocked(cl, op.failure(sharedop.CodeLimit, fmt.Sprintf("what tasks have put into queues of this pool would be more than %d bytes, as many as may be", maxItemBytes)))
+		return true
+	}
 	if r.grantLocked(cl, sharedop.Reply{}) {
 		for _, value := range cl.puts {
 			q.last++
-			q.fresh.PushBack(&item{value: value, number: q.last})
+			it := &item{value: value, number: q.last}
+			if isTasks {
+				it.cost = costOf(value)
+				r.items += it.cost
+			}
+			q.fresh.PushBack(it)
 		}
 		q.unfinished += len(cl.puts)
 	}
 	return true
+}
+
+// costOf is what items with these values take in memory, about.
+func costOf(values ...[]byte) (bytes int) {
+	for _, v := range values {
+		bytes += itemBytes + len(v)
+	}
+	return bytes
 }
 
 // deliver gives the first item, or items, to the first who wants some.
@@ -226,7 +249,7 @@ func closedError(operationName, kind, name string) error {
 }
 
 // letters takes out dead letters, the oldest first, as many as go into one reply.
-func (q *queue) letters(op *operation) {
+func (q *queue) letters(r *Registry, op *operation) {
 	var reply sharedop.Reply
 	size := 0
 	for _, it := range q.dead {
@@ -238,6 +261,9 @@ func (q *queue) letters(op *operation) {
 	}
 	if op.answer(reply) {
 		n := len(reply.Letters)
+		for _, it := range q.dead[:n] {
+			r.items -= it.cost
+		}
 		clear(q.dead[:n])
 		q.dead = q.dead[n:]
 	}

@@ -15,6 +15,11 @@ const (
 	// maxObjects bounds how many objects there may be: they last as long as the
 	// executor, and a task can make them.
 	maxObjects = 1 << 16
+	// maxItemBytes bounds what the items take in memory that tasks have put into
+	// queues, dead letters included: a task can make a queue of any size. itemBytes is
+	// what one takes beside its value, about.
+	maxItemBytes = 1 << 30
+	itemBytes    = 128
 	// maxClaims bounds what one call may hold and wait for at a time: not less than it
 	// can get at once.
 	maxClaims = sharedop.MaxBatch
@@ -59,6 +64,7 @@ type Registry struct {
 	objects map[string]object
 	holders map[Owner]*holder
 	waiting int // operations of tasks that wait
+	items   int // bytes of the items that tasks have put
 	closed  bool
 	later   []func() // what is to be called when the lock is free again
 }
@@ -173,7 +179,7 @@ func (r *Registry) giveBackLocked(op *operation, o Owner) error {
 			r.refuseLocked(cl, procpool.CancelError(canceled, cl.call))
 		} else {
 			r.forgetLocked(cl)
-			cl.object.release(cl, op.release)
+			cl.object.release(r, cl, op.release)
 		}
 	}
 	claims[0].object.serve(r)
@@ -231,7 +237,7 @@ func (r *Registry) endLocked(holders ...*holder) {
 				r.refuseLocked(cl, procpool.NestingError(cl.call.Task(), "the call that makes it has ended"))
 			} else {
 				r.forgetLocked(cl)
-				cl.object.release(cl, abandoned)
+				cl.object.release(r, cl, abandoned)
 			}
 		}
 	}

@@ -157,6 +157,60 @@ func TestBounds(t *testing.T) {
 	task.must(t, "counter.add", sharedop.Args{Name: "counter 1"})
 }
 
+// What tasks put into queues is bounded, in all queues together, until it is done, or a
+// dead letter that was taken out or has made room. What the program puts is not.
+func TestItemsOfTasksAreBounded(t *testing.T) {
+	t.Parallel()
+	const size = 1000
+	r := sharedstate.New(10)
+	task, program := caller{r: r, owner: call(1, 1)}, caller{r: r}
+	args := func(name string) sharedop.Args {
+		return sharedop.Args{Name: name, Size: math.MaxInt32, Deliveries: 1, Value: make([]byte, size), Ticket: 1}
+	}
+	put := func(name string) error {
+		_, err := task.do(t, "queue.put", args(name))
+		return err
+	}
+	program.must(t, "queue.put", args("the program's"))
+	if n := r.Items(); n != 0 {
+		t.Errorf("what the program puts counts %d", n)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := put(name); err != nil {
+			t.Error(err)
+		}
+	}
+	each := r.Items() / 2
+	if each < size || each > 2*size {
+		t.Errorf("an item of %d bytes counts %d", size, each)
+	}
+	r.FillItems(each - 1)
+	several := args("c")
+	several.Value, several.Values = nil, [][]byte{{1}, make([]byte, size)}
+	if _, err := task.do(t, "queue.put", several); codeOf(err) != sharedop.CodeLimit {
+		t.Error(err)
+	}
+	if err := put("c"); codeOf(err) != sharedop.CodeLimit {
+		t.Error(err)
+	}
+	program.must(t, "queue.put", args("c"))
+	r.FillItems(each - 1)
+	task.must(t, "queue.get", args("a"))
+	task.must(t, "queue.done", sharedop.Args{Name: "a", Ticket: 1})
+	if err := put("c"); err != nil {
+		t.Errorf("when one was done: %v", err)
+	}
+	task.must(t, "queue.get", args("b"))
+	r.EndCall(task.owner) // a dead letter
+	if err := put("c"); codeOf(err) != sharedop.CodeLimit {
+		t.Errorf("a dead letter has made room: %v", err)
+	}
+	task.must(t, "queue.dead", args("b"))
+	if err := put("c"); err != nil {
+		t.Errorf("when a dead letter was taken out: %v", err)
+	}
+}
+
 // Dead letters come in replies of a bounded size, and the oldest make room for others
 // when nobody takes them.
 func TestDeadLetters(t *testing.T) {
