@@ -53,6 +53,28 @@ func TestActorCrash(t *testing.T) {
 	works(t, pool)
 }
 
+// Processes in which it was opened again, and that die before they are given a call, have
+// not failed to start: there is another at once, and calls wait for it.
+func TestActorRestartsUncalled(t *testing.T) {
+	ready := make(chan int, 10)
+	pool := newPool(t, executor.Config{Workers: 1, OnEvent: func(e executor.Event) {
+		if e.Kind == executor.WorkerReady {
+			ready <- e.PID
+		}
+	}})
+	<-ready
+	ref := spawnBench(t, pool, benchOpening{Start: 7}, procpool.Restarts(6))
+	for range 6 {
+		kill(t, <-ready)
+	}
+	if n, err := result(t, benchAdd.Submit(t.Context(), ref, 1)); n != 8 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if err := ref.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // With Restarts it is opened again, and what had not started runs there.
 func TestActorRestarts(t *testing.T) {
 	pool := newPool(t, executor.Config{Workers: 1})

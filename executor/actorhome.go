@@ -109,8 +109,8 @@ func (h *home) goesOnLocked(l sched.Loss) bool {
 }
 
 // reopen has a worker that was just started make the state again that the last one took
-// with it.
-func (h *home) reopen(m *member, used uint64) (uint64, error) {
+// with it, and notes that in its traits.
+func (h *home) reopen(m *member, traits *sched.Traits) error {
 	s := h.core.actors
 	s.mu.Lock()
 	var again *actor
@@ -121,13 +121,15 @@ func (h *home) reopen(m *member, used uint64) (uint64, error) {
 	}
 	s.mu.Unlock()
 	if again == nil {
-		return used, nil
+		return nil
 	}
 	call := again.opening.Bound().NewCall()
-	if err := m.runOwn(h.ctx, call, used+1, math.MaxInt64); err != nil {
-		return used, notStarted(h.core.commandLine(), fmt.Sprintf("the actor %q could not be opened again", call.Task()), err)
+	if err := m.runOwn(h.ctx, call, traits.Used+1, math.MaxInt64); err != nil {
+		return notStarted(h.core.commandLine(), fmt.Sprintf("the actor %q could not be opened again", call.Task()), err)
 	}
-	return used + 1, nil
+	traits.Used++
+	traits.Proved = true
+	return nil
 }
 
 // arrives says that there is a worker. It reports false when that comes too late.

@@ -69,7 +69,7 @@ func (c *core) start(ctx context.Context, m *member) error {
 		traits.Used = 1
 	}
 	if err == nil && m.home != nil {
-		if traits.Used, err = m.home.reopen(m, traits.Used); err == nil && !m.home.arrives() {
+		if err = m.home.reopen(m, &traits); err == nil && !m.home.arrives() {
 			err = notStarted(c.commandLine(), errHomeEnds.Error(), nil)
 		}
 	}

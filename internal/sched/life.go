@@ -35,6 +35,10 @@ func (s *Scheduler) Started(number int, link Link, t Traits) {
 	s.counters.starts++
 	s.eventLocked(Event{Kind: WorkerReady, Worker: number, PID: w.pid})
 	w.limit = s.fleet.ready(number, now)
+	if t.Proved {
+		w.worked = true
+		s.fleet.proved(number)
+	}
 	if s.ended {
 		link.Kill(nil)
 		return

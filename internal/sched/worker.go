@@ -56,6 +56,9 @@ type Traits struct {
 	Lanes, MaxLanes int
 	// Used is how many calls it was given on lane 0 before it was ready.
 	Used uint64
+	// Proved reports that what it was given then has shown that it can work: its death
+	// is no failed start.
+	Proved bool
 }
 
 func newWorker(number int, link Link, t Traits, now int64) *worker {
