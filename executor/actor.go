@@ -15,13 +15,14 @@ import (
 type actors struct {
 	core *core
 
-	mu    sync.Mutex
-	all   map[uint64]*actor
-	homes map[*home]struct{}
-	ends  actorEnds
-	past  sched.Stats // the counts of homes that are gone
-	ended bool        // no more are made
-	empty chan struct{}
+	mu      sync.Mutex
+	all     map[uint64]*actor
+	homes   map[*home]struct{}
+	ends    actorEnds
+	past    sched.Stats // the counts of homes that are gone
+	refuses bool        // no calls are taken but those that tasks make
+	ended   bool        // no more are made
+	empty   chan struct{}
 }
 
 // actor is one of them. It is the owner of its procpool.Instance.
@@ -144,6 +145,9 @@ func (s *actors) spawn(ctx context.Context, c *procpool.Call, enqueue func(*home
 			a.shut()
 		}
 	})
+	if s.isRefusing() {
+		a.home.sched.Refuse()
+	}
 	a.home.sched.Start()
 	if err := enqueue(a.home); err != nil {
 		c.Finish(nil, err)
@@ -240,9 +244,20 @@ func (s *actors) list() (homes []*home) {
 
 // refuse takes no calls any more but those that tasks make.
 func (s *actors) refuse() {
+	s.mu.Lock()
+	s.refuses = true
+	s.mu.Unlock()
 	for _, h := range s.list() {
 		h.sched.Refuse()
 	}
+}
+
+// isRefusing reports whether refuse was called, maybe before a home was there of which it
+// is asked.
+func (s *actors) isRefusing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refuses
 }
 
 // settle returns a channel that is closed when the calls of all actors have ended. Tasks

@@ -308,6 +308,22 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
+// One that is spawned in the moment in which a Shutdown begins is refused: else it took
+// calls that the Shutdown does not wait for. Tasks still spawn.
+func TestSpawnMeetsShutdown(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 1})
+	pool.RefuseActors()
+	for _, opts := range [][]procpool.Option{nil, {procpool.Shared()}} {
+		if _, err := workbench.Spawn(t.Context(), pool, benchOpening{}, opts...); !errors.Is(err, procpool.ErrClosed) {
+			t.Errorf("the program's: %v", err)
+		}
+	}
+	if _, err := result(t, useBench.Submit(t.Context(), pool, benchWork{What: "spawn", N: 5})); err != nil {
+		t.Errorf("a task's: %v", err)
+	}
+	nothingLeft(t, pool)
+}
+
 // A pool that is dropped finishes the calls of its actors, too, before these end.
 func TestDroppedPoolsActors(t *testing.T) {
 	dropped := make(chan struct{})
