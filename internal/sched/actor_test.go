@@ -353,6 +353,29 @@ func TestStuckMethodOfSeveralActors(t *testing.T) {
 	}
 }
 
+// A call of which nobody knows yet whether it is run again is not, when its actor takes no
+// more by then.
+func TestGiveUpMeetsADecision(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := homeOf(t, nil, nil)
+		mine, ref := h.actor(false)
+		l := h.start()
+		decide := make(chan struct{})
+		f := acting.Submit(context.Background(), ref, []byte("a"), procpool.Retries(1), procpool.Backoff(0, 0),
+			procpool.RetryOn(procpool.TaskFailure, func(error) bool { <-decide; return true }))
+		l.reply(sched.Reply{Seq: l.seq("a"), Kind: sched.Failed, Err: &procpool.TaskError{Message: "no"}})
+		l.answered = 1
+		mine.Refuse(errActor)
+		h.GiveUp(mine)
+		close(decide)
+		wantError(t, f, errActor)
+		l.wantSent("a")
+		if s := h.Stats(); s.Refused != 1 || s.Retried != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // Quiet tells when no call is left, again and again, and ends nothing.
 func TestQuiet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

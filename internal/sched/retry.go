@@ -107,7 +107,7 @@ func (s *Scheduler) decided(f *failure, wait time.Duration, again bool, final er
 		s.counters.cancelled++
 	case !again:
 		s.counters.failed++
-	case s.ended, s.over != nil:
+	case s.ended, s.over != nil, actorRefusal(c) != nil:
 		s.counters.refused++
 		final = cmp.Or(actorRefusal(c), s.over, procpool.ErrClosed)
 	default:
