@@ -233,9 +233,13 @@ func shutAll(all []*actor) {
 }
 
 // list returns the homes of the moment.
-func (s *actors) list() (homes []*home) {
+func (s *actors) list() []*home {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.listLocked()
+}
+
+func (s *actors) listLocked() (homes []*home) {
 	for h := range s.homes {
 		homes = append(homes, h)
 	}
@@ -316,19 +320,19 @@ func (s *actors) kill() (gone <-chan struct{}, what sched.Ended) {
 // stats returns the counts of all homes there were, and how many processes and actors
 // there are at the moment.
 func (s *actors) stats() (counts sched.Stats, processes, actors int) {
-	homes := s.list()
-	for _, h := range homes {
-		now := h.sched.Stats()
-		counts.AddCalls(now)
-		processes += now.Workers
-	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	counts.AddCalls(s.past)
+	counts = s.past // each home counts here or below, whatever becomes of it meanwhile
+	homes := s.listLocked()
 	for _, a := range s.all {
 		if a.opened() {
 			actors++
 		}
+	}
+	s.mu.Unlock()
+	for _, h := range homes {
+		now := h.sched.Stats()
+		counts.AddCalls(now)
+		processes += now.Workers
 	}
 	return counts, processes, actors
 }

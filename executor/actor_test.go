@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -322,6 +323,36 @@ func TestSpawnMeetsShutdown(t *testing.T) {
 		t.Errorf("a task's: %v", err)
 	}
 	nothingLeft(t, pool)
+}
+
+// The counts of an actor that ends go over to those of the past in one step: nobody who
+// looks meanwhile sees them twice.
+func TestStatsWhileActorsEnd(t *testing.T) {
+	pool := newPool(t, executor.Config{Workers: 1})
+	end := make(chan struct{})
+	var looks sync.WaitGroup
+	looks.Go(func() {
+		for last := uint64(0); ; {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			now := pool.Stats().Submitted
+			if now < last {
+				t.Errorf("%d calls were submitted, and later %d", last, now)
+				return
+			}
+			last = now
+		}
+	})
+	for range 60 {
+		if err := spawnBench(t, pool, benchOpening{}).Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(end)
+	looks.Wait()
 }
 
 // A pool that is dropped finishes the calls of its actors, too, before these end.
