@@ -63,7 +63,8 @@ func (q *Queue[T]) GetMany(ctx context.Context, ex procpool.Executor, most int) 
 	return items, errors.Join(errs...)
 }
 
-// DoneAll says of items of this queue that they are done, all at once. It waits for the
+// DoneAll says of items of this queue that they are done, all at once, 16,384 at the
+// most. It waits for the
 // host's answer and for nothing else. Where one of them is not the caller's any more, or
 // is there twice, the error says so and none is done.
 func (q *Queue[T]) DoneAll(ctx context.Context, items []*Item[T]) error {
