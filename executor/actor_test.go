@@ -346,7 +346,7 @@ func TestStatsWhileActorsEnd(t *testing.T) {
 			last = now
 		}
 	})
-	for range 60 {
+	for range 8 {
 		if err := spawnBench(t, pool, benchOpening{}).Close(); err != nil {
 			t.Error(err)
 		}
