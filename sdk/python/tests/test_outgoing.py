@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from host import wait_for
 
 from procpool._outgoing import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Wire:
@@ -108,3 +112,33 @@ def test_nobody_waits_for_a_host_that_is_gone() -> None:
     assert not thread.is_alive()
     outgoing.await_written(outgoing.post(b"2"))
     assert wire.sent == [b"1"]
+
+
+class Interrupting(tuple[bytes, ...]):
+    """Pieces that, when they are put into a message, have their own thread send something.
+
+    Python does so wherever it happens to collect garbage: a __del__ may write to the log.
+    """
+
+    write: Callable[[], object] = staticmethod(lambda: None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.write()
+        return super().__iter__()
+
+
+def test_what_is_sent_while_a_message_is_made_does_not_wait_for_it() -> None:
+    wire = Wire()
+    outgoing = wire.open()
+    pieces = Interrupting((b"1", b"2"))
+    outgoing.put(pieces)
+    pieces.write = lambda: outgoing.post(b"3")
+    outgoing.put(b"4")
+    thread = threading.Thread(target=outgoing.push, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it waits for itself"
+    pieces.write = lambda: None
+    outgoing.sent()
+    assert b"".join(wire.sent) == b"1243"
+    assert (outgoing.put_last, outgoing.covered) == (3, 3)

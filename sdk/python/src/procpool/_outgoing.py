@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 from . import _message
@@ -20,7 +20,9 @@ _MESSAGE_BYTES = 128 << 10  # small elements share a message up to about that si
 class Outgoing:
     """Elements in the order in which they are to be sent; one message at a time is under way.
 
-    Each element has a number, counted from 1. Any thread may call the methods.
+    Each element has a number, counted from 1. Any thread may call the methods, and so may
+    what interrupts one of them in its own thread: a __del__, which Python calls wherever it
+    happens to collect garbage, or a handler of a signal, that writes to the log.
     """
 
     def __init__(self, message_bytes: int = _MESSAGE_BYTES) -> None:
@@ -28,7 +30,7 @@ class Outgoing:
         self._message_bytes = message_bytes
         self._send: Callable[[bytes], None] | None = None  # until the stream is open
         self._advance: Callable[[], None] = lambda: None
-        self._lock = Lock()
+        self._lock = RLock()  # its owner may come by here again
         self._waiting: deque[tuple[bool, int, Payload]] = deque()
         self._busy = False
         self._closed = False
@@ -49,11 +51,12 @@ class Outgoing:
 
     def put(self, element: Payload, outcome: bool = False) -> int:
         """Append an element without sending it, and return its number."""
-        size = _message.size_of(element)
+        entry = outcome, _message.size_of(element), element
         with self._lock:
-            self._waiting.append((outcome, size, element))
-            self.put_last += 1
-            return self.put_last
+            # Nothing comes between these two: it could only behind a call.
+            self.put_last = number = self.put_last + 1
+            self._waiting.append(entry)
+            return number
 
     def push(self) -> None:
         """Send what waits now, or when the message before it has gone. Does not block."""
@@ -106,15 +109,15 @@ class Outgoing:
         wake.acquire()
 
     def _wake(self) -> None:
-        for sleeper in self._sleepers:
-            sleeper.release()
-        self._sleepers.clear()
+        while self._sleepers:
+            self._sleepers.pop().release()
 
     def _next(self) -> None:
         """Send the next message, if anything waits. The lock is held."""
         waiting = self._waiting
         if not waiting or self._closed or self._send is None:
             return
+        self._busy = True  # first, so that what is put meanwhile does not get ahead
         pieces: list[Piece] = []
         total = 0
         outcomes = False
@@ -132,5 +135,4 @@ class Outgoing:
                 pieces.append(element)
             else:
                 pieces.extend(element)
-        self._busy = True
         self._send(_message.join(pieces))
