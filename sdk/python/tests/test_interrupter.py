@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import weakref
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from procpool import Cancelled, _cancel, _timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def call(cancelled: bool = False) -> Any:
@@ -100,6 +103,53 @@ def test_what_is_handed_over_arrives(interrupter: _cancel.Interrupter) -> None:
         return steps[0]
 
     assert interrupter.run(running, work) == "went on"
+
+
+def test_an_import_comes_to_its_end(
+    interrupter: _cancel.Interrupter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a module is none, and what is written in C can often not be imported again."""
+    running = call()
+    steps: list[str] = []
+
+    def body() -> None:
+        running.cancelled = True
+        steps.append(signal_arrives())
+        with interrupter:  # as around what logs
+            pass
+        steps.append("imported")
+
+    (tmp_path / "imported_half.py").write_text("from imports import body\nbody()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "imports", SimpleNamespace(body=body))
+
+    def work() -> None:
+        import_module("imported_half")
+        steps.append("in the task")
+        signal_arrives()
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, work)
+    assert steps == ["went on", "imported", "in the task"]
+    del sys.modules["imported_half"]
+
+
+def test_a_worker_that_is_imported_itself_is_interrupted(
+    interrupter: _cancel.Interrupter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = call()
+
+    def serve() -> None:
+        running.cancelled = True
+        with pytest.raises(Cancelled):
+            interrupter.run(running, signal_arrives)
+
+    (tmp_path / "imported_worker.py").write_text("from imports import serve\nserve()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "imports", SimpleNamespace(serve=serve))
+    import_module("imported_worker")
+    assert running.told
+    del sys.modules["imported_worker"]
 
 
 def test_another_thread_hands_over_what_it_likes(interrupter: _cancel.Interrupter) -> None:

@@ -37,6 +37,9 @@ class Interrupter:
     nothing armed; but then the main thread, which arms first and looks at call.cancelled
     next, raises by itself. Each call is told once.
 
+    It is not raised while a module is imported: many of those that are written in C can't be
+    imported a second time, and every later call would miss it.
+
     A signal that comes when the main thread is about to block, with the interpreter already
     given up, is noted and interrupts nothing: so it is sent again until the call was told.
     """
@@ -97,6 +100,8 @@ class Interrupter:
         if frame is not None:
             if frame.f_code in _KEEP_OUT or frame.f_globals.get("__name__") in keeps_out:
                 return
+            if _is_importing(frame):
+                return
             if self._handing_over:
                 self._handing_over = False
                 return
@@ -134,12 +139,25 @@ class Interrupter:
         if get_ident() == self._main:
             self._shields -= 1
             call = self._armed
-            if call is not None and call.cancelled and not call.told and not self._shields:
+            if call is None or not call.cancelled or call.told or self._shields:
+                return
+            if not _is_importing(sys._getframe()):
                 self._raise(call)
 
 
 # What sees to it that it is not raised has to come to its end, too.
 _KEEP_OUT = {Interrupter.__enter__.__code__, Interrupter.hand_over.__code__}
+# What runs wherever a module is imported, by whatever means.
+_IMPORTER = "<frozen importlib._bootstrap>"
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether the frame is part of the import of a module that the call has begun."""
+    while frame is not None and frame.f_code is not Interrupter.run.__code__:
+        if frame.f_code.co_filename == _IMPORTER:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Wake:
