@@ -37,6 +37,13 @@ _LATE = 0.005
 _JOURNAL_ROOM = 16 << 10
 # How many calls that never come a host can make a worker remember.
 _MARKS = 1 << 16
+# What makes a handle of a Go program on a task of a kind.
+_HANDLES = {
+    "function": "Remote",
+    "stream": "RemoteStream",
+    "session": "RemoteSession",
+    "actor": "RemoteActor",
+}
 
 
 class Lane:
@@ -199,8 +206,9 @@ class Lane:
         kind, called_as = task.kind, shared.called_as
         if kind != called_as:
             raise UnknownTask(
-                f"{task.name!r} was called as {A_KIND[called_as]} and is {A_KIND[kind]} in this "
-                "worker, so both sides do not mean the same task"
+                f"procpool: task {task.name!r} was called as {A_KIND[called_as]} and is "
+                f"{A_KIND[kind]} in this worker: call it by a handle of that kind, which is "
+                f"procpool.{_HANDLES[kind]} in Go"
             )
         argument = task.decode(shared.codec, payload)
         if kind != "function" and kind != "actor":
