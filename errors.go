@@ -67,8 +67,16 @@ type TaskError struct {
 	sentinel error
 }
 
-// Error returns the task's name and the error's text.
+// Error returns the task's name and the error's text, in languages other than Go
+// behind its type: the text of an exception may be no more than a key, or nothing.
 func (e *TaskError) Error() string {
+	switch {
+	case e.Type == "" || e.Language == "go" || e.Language == "":
+	case e.Message == "":
+		return fmt.Sprintf("procpool: task %q failed: %s", e.Task, e.Type)
+	default:
+		return fmt.Sprintf("procpool: task %q failed: %s: %s", e.Task, e.Type, e.Message)
+	}
 	return fmt.Sprintf("procpool: task %q failed: %s", e.Task, e.Message)
 }
 

@@ -174,6 +174,8 @@ func TestErrorTexts(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
 		`procpool: task "decode" failed: bad header`:                 &procpool.TaskError{Task: "decode", Message: "bad header"},
+		`procpool: task "x" failed: KeyError: 'k'`:                   &procpool.TaskError{Task: "x", Type: "KeyError", Message: "'k'", Language: "python"},
+		`procpool: task "x" failed: MemoryError`:                     &procpool.TaskError{Task: "x", Type: "MemoryError", Language: "python"},
 		`procpool: task "decode" panicked: nil map`:                  &procpool.PanicError{Task: "decode", Value: "nil map"},
 		`procpool: task "x" ended its goroutine with runtime.Goexit`: procpool.NewPanicError("x", nil, nil),
 		`procpool: task "x" tried to end its process: SystemExit: 4`: &procpool.PanicError{

@@ -54,7 +54,7 @@ func TestTaskErrorIsToldInFull(t *testing.T) {
 		Stack: "Traceback (most recent call last):\n  File \"w.py\", line 3, in load\nValueError: customer 7 is broken\n",
 		Cause: &procpool.TaskError{Type: "KeyError", Message: "'name'", Language: "python", Notes: []string{"inner"}, Stack: "its own stack\n", Cause: &procpool.TaskError{Message: "no more"}},
 	}
-	want := `procpool: task "load" failed: customer 7 is broken
+	want := `procpool: task "load" failed: ValueError: customer 7 is broken
   type: ValueError (python)
   code: broken
   note: it was read from
