@@ -39,9 +39,13 @@ func (c *core) start(ctx context.Context, m *member) error {
 	s, number := m.sched, m.number
 	m.died, m.registered = make(chan struct{}), make(chan struct{})
 	defer close(m.registered)
+	hint := ""
+	if c.cfg.Command.python {
+		hint = pythonHint
+	}
 	w, err := wire.Start(ctx, wire.Options{
 		Spawner: c.spawner, Path: c.path, Args: c.args, Env: c.env, Dir: c.cfg.Dir,
-		Lanes: m.lanes(), MaxPayload: c.cfg.MaxPayload, StartTimeout: c.cfg.StartTimeout,
+		Lanes: m.lanes(), MaxPayload: c.cfg.MaxPayload, StartTimeout: c.cfg.StartTimeout, Hint: hint,
 		MemoryLimit: c.cfg.MemoryLimit, CPULimit: c.cfg.CPULimit, OpenFiles: uint64(c.cfg.OpenFiles),
 		SocketDir: c.cfg.SocketDir, Sweep: number == 1, Poller: c.poller, AutoMTLS: c.cfg.AutoMTLS,
 		Output: m.printed, OnReplies: m.replies, OnExit: m.exited,

@@ -91,9 +91,16 @@ var packageNames = map[string]string{
 	"sklearn": "scikit-learn", "yaml": "pyyaml",
 }
 
+// pythonHint is what a script that ended before it was ready probably lacks.
+const pythonHint = "a worker script ends with procpool.serve()"
+
 // explainPython adds to the error of a Python worker that did not start which package
-// is missing, if that is why, and how to install it for this Python.
+// is missing, if that is why, and how to install it for this Python. Where Python says
+// itself why it failed there is no need to guess.
 func explainPython(python string, e *procpool.StartError) {
+	if e.ExitCode > 0 && e.Output != "" {
+		e.Reason = strings.TrimSuffix(e.Reason, "; "+pythonHint)
+	}
 	found := missingModule.FindAllStringSubmatch(e.Output, -1)
 	if found == nil {
 		return

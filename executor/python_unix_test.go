@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/procpool/procpool"
@@ -64,6 +65,7 @@ func TestPythonWorkerThatCantRun(t *testing.T) {
 		script string
 		env    []string
 		words  []string
+		not    string // a word that would mislead
 		is     error
 	}{
 		"no script":     {script: "missing.py", words: []string{"there is no such script", "missing.py"}, is: fs.ErrNotExist},
@@ -71,7 +73,10 @@ func TestPythonWorkerThatCantRun(t *testing.T) {
 		"broken":        {script: "worker.py", env: []string{"VIRTUAL_ENV=/nowhere"}, words: []string{"VIRTUAL_ENV is /nowhere", "unset it"}},
 		"no SDK":        {script: "worker.py", python: lacks("procpool"), words: []string{`no module "procpool"`, "bin/python -m pip install procpool"}},
 		"other name":    {script: "worker.py", python: lacks("sklearn.svm"), words: []string{`no module "sklearn"`, "pip install scikit-learn"}},
-		"no dependency": {script: "worker.py", python: lacks("grpc._cython"), words: []string{"pip install grpcio"}},
+		"no dependency": {script: "worker.py", python: lacks("grpc._cython"), words: []string{"pip install grpcio"}, not: "serve"},
+		"a traceback":   {script: "worker.py", python: `echo "SyntaxError: invalid syntax" >&2; exit 1`, words: []string{"exit status 1; it printed", "SyntaxError"}, not: "serve"},
+		"no serve":      {script: "worker.py", python: `echo loaded; exit 0`, words: []string{"exit status 0; a worker script ends with procpool.serve()"}, not: "workerproc"},
+		"a silent exit": {script: "worker.py", python: `exit 7`, words: []string{"exit status 7; a worker script ends with procpool.serve()"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			processes(t)
@@ -84,6 +89,9 @@ func TestPythonWorkerThatCantRun(t *testing.T) {
 				Workers: 1, Output: io.Discard, Command: executor.Python(test.script), Dir: dir, Env: append([]string{"PATH=/bin:/usr/bin"}, test.env...),
 			})
 			mustContain(t, err, test.words...)
+			if test.not != "" && strings.Contains(err.Error(), test.not) {
+				t.Errorf("it mentions %s: %v", test.not, err)
+			}
 			if !isA[*procpool.StartError](err) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("%T: %v", err, err)
 			}

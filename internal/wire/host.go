@@ -50,6 +50,9 @@ type Options struct {
 	OpenFiles   uint64
 	// StartTimeout bounds the start, DefaultStartTimeout when 0.
 	StartTimeout time.Duration
+	// Hint is what a program that ended before its handshake probably lacks, DefaultHint
+	// when empty.
+	Hint string
 	// SocketDir is where the private directory for the socket is made. When
 	// it is empty that is the system's directory for temporary files, or
 	// another one where its name is too long for a socket.
@@ -102,6 +105,9 @@ func (o Options) withDefaults() Options {
 	}
 	// A gRPC message is limited to this, and so is its Go side on 32 bits.
 	o.MaxPayload = min(o.MaxPayload, math.MaxInt32-messageSlack)
+	if o.Hint == "" {
+		o.Hint = DefaultHint
+	}
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = DefaultStartTimeout
 	}

@@ -33,8 +33,8 @@ type spawnError struct{ err *proc.StartError }
 func (e *spawnError) Error() string { return e.err.Err.Error() }
 func (e *spawnError) Unwrap() error { return e.err }
 
-// leaveHint is what a program that ended before its handshake probably lacks.
-const leaveHint = "a worker program calls workerproc.Init or workerproc.Serve, or its language's counterpart"
+// DefaultHint is what a program that ended before its handshake probably lacks.
+const DefaultHint = "a worker program calls workerproc.Init or workerproc.Serve, or its language's counterpart"
 
 // failed turns what ended a start into a StartError, and tidies up.
 func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
@@ -82,7 +82,7 @@ func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
 	case l.peerErr != nil:
 		se.Reason, se.Err = "somebody else answered on its socket", l.peerErr
 	case errors.As(err, &handshake):
-		se.Reason, se.Err = "its handshake is not one of a procpool worker; "+leaveHint, l.handshakeCause()
+		se.Reason, se.Err = "its handshake is not one of a procpool worker; "+l.o.Hint, l.handshakeCause()
 	case errors.As(err, &hello):
 		se.Reason, se.Err = helloReason(hello.err), errors.New(streamError(hello.err))
 	default:
@@ -115,7 +115,7 @@ func (l *launch) command() []string {
 // stage says how far a start had come.
 func (l *launch) stage() string {
 	if l.addr == nil {
-		return "it printed no handshake; " + leaveHint
+		return "it printed no handshake; " + l.o.Hint
 	}
 	return "it printed its handshake but did not answer on its socket"
 }
@@ -125,7 +125,7 @@ func (l *launch) endHint() string {
 	if l.addr != nil {
 		return "it had printed its handshake"
 	}
-	return leaveHint
+	return l.o.Hint
 }
 
 // output is what a failed program printed: standard output first, for the
