@@ -206,6 +206,13 @@ def test_definitions_that_make_no_sense(call: Scripted) -> None:
         slots.acquire(4)
     with pytest.raises(ValueError, match="timeout=0: an operation takes time"):
         guard.lock(timeout=0)
+    deltas: list[Any] = [1.5, "1", None]
+    for delta in deltas:
+        with pytest.raises(TypeError, match="can't be added to counter 'total': it is no int"):
+            total.add(delta)
+    for delta in (1 << 63, -(1 << 63) - 1):
+        with pytest.raises(ValueError, match="it has more than 64 bits"):
+            total.add(delta)
     assert call.requests == []
     shared.Mutex("ü" * 512)
 

@@ -31,6 +31,7 @@ have happened.
 
 from __future__ import annotations
 
+from operator import index
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -296,6 +297,17 @@ class Counter:
         return _total(await self._add(0).perform_async())
 
     def _add(self, delta: int) -> Operation:
+        try:
+            delta = index(delta)  # also numpy's
+        except TypeError:
+            raise TypeError(
+                f"procpool: {delta!r} can't be added to counter {self.name!r}: it is no int"
+            ) from None
+        if not -(1 << 63) <= delta < 1 << 63:
+            raise ValueError(
+                f"procpool: {delta} can't be added to counter {self.name!r}: it has more than 64 "
+                "bits"
+            )
         failed = f"counter {self.name!r} was not "
         failed += "changed, or nobody knows" if delta else "read"
         return Operation("counter.add", {"name": self.name, "delta": delta}, failed)
