@@ -5,6 +5,7 @@ package conformance_test
 import (
 	"context"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,19 @@ func TestPlainWorker(t *testing.T) {
 	}
 	failed, skipped := results(t, config(t, plainWorker))
 	delete(skipped, "start/mutual tls")
+	if len(failed)+len(skipped) > 0 {
+		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
+	}
+}
+
+// A worker may print before it is ready; that goes on in the line that others have begun.
+func TestWorkerThatPrintsFirst(t *testing.T) {
+	t.Parallel()
+	c := config(t, goWorker)
+	c.Command = append([]string{"sh", "-c", `echo "the model is loaded"; exec "$@"`, "sh"}, c.Command...)
+	c.Only = regexp.MustCompile("^start/handshake behind output$")
+	c.Limit = 20 * time.Second // which is all over if it is to fail
+	failed, skipped := results(t, c)
 	if len(failed)+len(skipped) > 0 {
 		t.Errorf("failed: %q\nskipped: %q", failed, skipped)
 	}
