@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -181,6 +182,24 @@ def test_a_module_keeps_it_out(
 
     with pytest.raises(Cancelled):
         interrupter.run(running, work)
+
+
+def test_an_event_loop_of_the_tasks_own_does_not_swallow_it(
+    interrupter: _cancel.Interrupter,
+) -> None:
+    running = call()
+    steps: list[str] = []
+
+    async def main() -> None:
+        running.cancelled = True
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGURG)
+        await asyncio.sleep(0)
+        steps.append("behind the callback")
+        steps.append(signal_arrives())
+
+    with pytest.raises(Cancelled):
+        interrupter.run(running, asyncio.run, main())
+    assert steps == ["behind the callback"]
 
 
 def test_shields_are_the_main_threads(interrupter: _cancel.Interrupter) -> None:

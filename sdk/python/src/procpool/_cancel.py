@@ -23,7 +23,8 @@ T = TypeVar("T")
 _SIGNAL = signal.SIGURG
 # Modules in whose own code it is not raised, only in what that calls: what they have begun
 # must not be left half done, or what they return be lost. They don't block by themselves.
-keeps_out: set[str] = set()
+# In asyncio's an event loop that a task runs would take it for the failure of a callback.
+keeps_out: set[str] = {"asyncio.events"}
 # After how many seconds it is sent again, at first and at most.
 _AGAIN, _AGAIN_AT_MOST = 0.002, 0.05
 
