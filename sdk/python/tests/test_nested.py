@@ -41,6 +41,42 @@ WORKER = """
         assert answers.empty()
         return answer_text(answer)
 
+    class GivesUp(dict):
+        # Metadata that has others made and given up when it is looked at, and when it is
+        # put into the HostCall.
+        def __init__(self, give_up):
+            super().__init__({"k": "v"})
+            self.give_up = give_up
+
+        def __iter__(self):
+            self.give_up()
+            return super().__iter__()
+
+        def keys(self):
+            self.give_up()
+            return super().keys()
+
+        def items(self):
+            self.give_up()
+            return super().items()
+
+    @procpool.task()
+    def ask_while_asking(_: None) -> object:
+        call = current_call.get()
+        answers = queue.SimpleQueue()
+        first = HostRequest("first", "cbor", b"x")
+        give_ups = []
+
+        def give_up():
+            give_ups.append(call.call_host(first, answers.put))
+            give_ups[-1]()
+
+        second = HostRequest("second", "cbor", b"x", metadata=GivesUp(give_up))
+        call.call_host(second, answers.put)
+        given_up = [answer_text(answers.get()) for _ in give_ups]
+        with call.waiting():
+            return [len(given_up) > 1, *sorted(set(given_up)), answer_text(answers.get())]
+
     @procpool.task()
     def ask_in_threads(n: int) -> list:
         call = current_call.get()
@@ -218,3 +254,17 @@ def test_a_cancel_interrupts_who_waits(start: Start) -> None:
     worker.cancel(seq)
     assert worker.outcome(seq).failure.type.endswith("Cancelled")
     assert page.read("waiting_since") == 0
+
+
+def test_calls_are_made_while_another_is_being_made(start: Start) -> None:
+    """As a __del__ does that uses shared state, or gives a call up."""
+    worker = start(WORKER)
+    seq = worker.start("ask_while_asking", b"\xf6")
+    second = worker.wait(pb.HostCall, lambda call: call.name == "second")
+    reply(worker, second, inline=b"done")
+    given_up = f"{pb.FAILURE_KIND_CANCELLED} the call was given up: it was cancelled"
+    assert cbor2.loads(worker.outcome(seq).inline) == [True, given_up, b"done"]
+    for call in worker.taken(pb.HostCall):
+        if call.name == "first":
+            reply(worker, call, inline=b"late")
+    assert worker.call("square", b"\x07").inline == cbor2.dumps(49)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from . import _message
@@ -25,12 +25,15 @@ _BESIDE_ARGUMENT = 512 << 10  # what has to fit into a message beside the larges
 
 
 class HostCalls:
-    """The HostCalls of this process that are not answered. Any thread may call the methods."""
+    """The HostCalls of this process that are not answered. Any thread may call the methods.
+
+    So may what interrupts one of them in its own thread: see Outgoing.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.interrupter = connection.interrupter
-        self._lock = Lock()
+        self._lock = RLock()
         self._last = 0
         self._unanswered = 0  # given up or not
         self._waiting: dict[int, tuple[Call, Done, Put]] = {}
