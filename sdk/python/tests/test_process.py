@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import cbor2
 import pytest
-from host import StartFailure, process_environment
+from host import StartFailure, process_environment, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +82,26 @@ def test_by_hand_it_says_what_it_is(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert b"is a procpool worker" in ran.stderr
     assert ran.stdout == b""
+
+
+def test_a_child_that_runs_the_program_again_says_what_to_do(start: Start) -> None:
+    worker = start(
+        """
+        import multiprocessing
+        import procpool
+
+        @procpool.task()
+        def child() -> int:
+            process = multiprocessing.get_context("spawn").Process(target=print)
+            process.start()
+            process.join()
+            return process.exitcode
+
+        procpool.serve()
+        """
+    )
+    assert worker.call("child", b"\xf6").inline == b"\x01"
+    wait_for(lambda: b'put it under if __name__ == "__main__":' in worker.stderr, "the advice")
 
 
 def test_mutual_tls_is_refused(start: Start) -> None:

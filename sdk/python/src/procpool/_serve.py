@@ -37,6 +37,11 @@ def serve(tasks: Iterable[Callable[..., object]] | None = None) -> NoReturn:
     """
     launch = _launch
     if launch is None:
+        if "__mp_main__" in sys.modules:
+            sys.exit(
+                "procpool: multiprocessing runs this program again in a child process, where "
+                'procpool.serve() is not to be called: put it under if __name__ == "__main__":'
+            )
         sys.exit(
             "This program is a procpool worker: a pool of a Go program starts it, it does "
             "nothing when it is run by hand."
