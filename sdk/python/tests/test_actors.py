@@ -203,8 +203,8 @@ def test_what_is_no_call_of_an_actor(start: Start) -> None:
     for failure, text in zip(
         failures,
         (
-            "was called as an actor and is a function",
-            "was called as a function and is an actor",
+            "was called as an actor and is a function in this worker: call it by a handle of",
+            "procpool.RemoteActor in Go",
             "an actor of the number 1 lives here already",
             "no actor 'counter' of the number 2",
             "no actor 'Plain' of the number 1",
