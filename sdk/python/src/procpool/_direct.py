@@ -15,16 +15,17 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from . import _lazy
+from ._lazy import put_off
 from ._process import guard
 from ._transport import OPTIONS, SERVICE, STREAMS, Receiver, Refused, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_lazy.put_off_asyncio()
 try:
-    from grpc._cython import cygrpc
+    # A worker uses none of them, see _lazy.py.
+    with put_off("asyncio", "grpc.aio", "inspect", "pkgutil", "socket"):
+        from grpc._cython import cygrpc
 
     FITS = all(
         hasattr(cygrpc, name)
