@@ -25,6 +25,15 @@ var (
 	errNoSDK    = errors.New("the Python SDK is not installed: make python")
 )
 
+// findSDK prints the version of grpcio. It also does what pip does when it installs a
+// package, but not for one that stays where its source is: compile it. Python itself
+// would not keep what it has compiled if PYTHONDONTWRITEBYTECODE is set, and each worker
+// would do it again.
+const findSDK = `
+import compileall, os, procpool, grpc
+compileall.compile_dir(os.path.dirname(procpool.__file__), quiet=2)
+print(grpc.__version__)`
+
 // python runs the measurements of CPython's ProcessPoolExecutor, each round in
 // a fresh interpreter, and is what Python workers are run by.
 type python struct {
@@ -53,7 +62,7 @@ func findPython(ctx context.Context, folder, root string) (*python, error) {
 		return nil, fmt.Errorf("the Python scripts could not be written: %w", err)
 	}
 	p := &python{interpreter: interpreter, folder: folder, version: orUnknown(firstLine(ctx, "", interpreter, "--version"))}
-	if grpcio := firstLine(ctx, "", interpreter, "-c", "import procpool, grpc; print(grpc.__version__)"); grpcio != "" {
+	if grpcio := firstLine(ctx, "", interpreter, "-c", findSDK); grpcio != "" {
 		p.hasSDK = true
 		p.version += ", grpcio " + grpcio
 	}
