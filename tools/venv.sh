@@ -40,5 +40,8 @@ rm -f "$folder/.state"
 if [ "$("$folder/bin/python" -c 'import pip, sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)" != "$version" ]; then
 	"$python" -m venv --clear "$folder"
 fi
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 || {
+	echo "pip could not install into $folder: see above. It needs a package index that it can reach (PIP_INDEX_URL names another); then run the same again." >&2
+	exit 1
+}
 printf '%s\n' "$state" >"$folder/.state"
