@@ -70,14 +70,11 @@ type TaskError struct {
 // Error returns the task's name and the error's text, in languages other than Go
 // behind its type: the text of an exception may be no more than a key, or nothing.
 func (e *TaskError) Error() string {
-	switch {
-	case e.Type == "" || e.Language == "go" || e.Language == "":
-	case e.Message == "":
-		return fmt.Sprintf("procpool: task %q failed: %s", e.Task, e.Type)
-	default:
-		return fmt.Sprintf("procpool: task %q failed: %s: %s", e.Task, e.Type, e.Message)
+	what := e.Message
+	if e.Type != "" && e.Language != "" && e.Language != "go" {
+		what = strings.TrimSuffix(e.Type+": "+e.Message, ": ")
 	}
-	return fmt.Sprintf("procpool: task %q failed: %s", e.Task, e.Message)
+	return fmt.Sprintf("procpool: task %q failed: %s", e.Task, what)
 }
 
 // Unwrap returns the sentinel that the error matched, nil when there is none.
