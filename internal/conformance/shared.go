@@ -31,12 +31,14 @@ func poolSharedCases() []Case {
 		{Section: s, Name: "queue of the program", uses: fn, needs: needs, run: sharedWithProgram, Promise: "Items travel between the program and calls, both ways."},
 		{Section: s, Name: "queue that waits", uses: fn, needs: needs, run: sharedQueueWaits, Promise: "A call waits for room in a queue, for an item, and until all are done."},
 		{Section: s, Name: "items come back", uses: fn, needs: needs, run: sharedItemsReturn, Promise: "An item that is returned is delivered again, which counts, and is a dead letter when it has been delivered as often as it may."},
+		{Section: s, Name: "batches", uses: fn, needs: needs, run: sharedBatches, Promise: "Several items are put at once when there is room for all, got at once as far as there are some, and done at once."},
+		{Section: s, Name: "batches come back", uses: fn, needs: needs, run: sharedBatchesReturn, Promise: "Of several items that a call has got at once those come back that it has not done, to where they were, when its result is there or its process has died."},
 		{Section: s, Name: "mismatch", uses: fn, needs: needs, run: sharedMismatch, Promise: "A name that means something else is an error of its own, and so is giving back what one does not have."},
 		{Section: s, Name: "in a pool of one", uses: fn, needs: needs, run: sharedInPoolOfOne, Promise: "In a pool of one worker a call that waits for an item does not keep another from putting it."},
 		{Section: s, Name: "end of the call", uses: fn, needs: needs, run: sharedEndOfCall, Promise: "What a call has not given back is free when its result is there; the next who gets it is told, and an item is delivered again."},
 		{Section: s, Name: "cancelled call that goes on", uses: works, needs: needs, run: sharedHeldOut, Promise: "A call that was cancelled keeps its lock as long as it runs."},
 		{Section: s, Name: "crash", uses: works, needs: needs, run: sharedCrash, Promise: "What a call had whose process died is free when its error is there."},
-		{Section: s, Name: "given up", uses: works, needs: needs, run: sharedGivenUp, Promise: "A call that is cancelled while it waits for a lock, permits, an item, room or the end ends, and takes nothing away; the worker lives."},
+		{Section: s, Name: "given up", uses: works, needs: needs, run: sharedGivenUp, Promise: "A call that is cancelled while it waits for a lock, permits, items, room or the end ends, and takes nothing away; the worker lives."},
 	}
 }
 

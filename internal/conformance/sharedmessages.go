@@ -18,6 +18,8 @@ func rawSharedCases() []Case {
 		{Section: s, Name: "many grants", uses: works, needs: needs, run: sharedTickets, Promise: "What a call has at the same time has tickets that differ, and the right one is given back."},
 		{Section: s, Name: "give back what was given up", uses: works, needs: needs, run: sharedGiveBack, Promise: "A call that is cancelled while it waits for a grant sends a HostCancel and gives back by its ticket, unseen and without a reply, before its outcome."},
 		{Section: s, Name: "granted just then", uses: works, needs: needs, run: sharedGrantedLate, Promise: "The answer to an operation that was given up is dropped; the worker lives."},
+		{Section: s, Name: "batch messages", uses: works, needs: needs, run: sharedBatchMessages, Promise: "Several items are put by one HostCall, got by one, and done by one; each that was got has a ticket of its own, one after the other from that of the HostCall on, by which it is done or returned by itself."},
+		{Section: s, Name: "batch given up", uses: works, needs: needs, run: sharedBatchGivenUp, Promise: "A call that is cancelled while it waits for several items gives back as many as it has asked for, granted or not."},
 		{Section: s, Name: "waiting is noted", uses: works, needs: []string{capShared, capRecorder}, run: sharedWaiting, Promise: "While a call waits for an answer waiting_since says since when."},
 		{Section: s, Name: "not offered", uses: works, needs: needs, run: sharedNotOffered, Promise: "Where the host has not offered shared_state no operation is sent, and the function fails or says so; host_call need not be offered for it."},
 	}
@@ -36,6 +38,10 @@ type operation struct {
 	Value   []byte `cbor:"value"`
 	NoWait  bool   `cbor:"no_wait"`
 	Unseen  bool   `cbor:"unseen"`
+
+	Values  [][]byte `cbor:"values"`
+	Most    uint64   `cbor:"most"`
+	Tickets []uint64 `cbor:"tickets"`
 }
 
 // operation takes the next HostCall, which must be one of shared state by that name.
@@ -316,6 +322,7 @@ func (w *raw) givesUp(task *workerv1.Task, waiting operation, done, back string,
 	o := w.operation(done, task, back)
 	expect(w.t, done+": the name in "+back, o.Name, waiting.Name)
 	expect(w.t, done+": the ticket in "+back, o.Ticket, waiting.Ticket)
+	expect(w.t, done+": most in "+back, o.Most, waiting.Most)
 	expect(w.t, done+": unseen", o.Unseen, true)
 	expect(w.t, done+": no_reply", o.silent, true)
 	ctx, cancel := w.t.within()

@@ -243,10 +243,12 @@ func sharedGivenUp(t *trial) {
 	permits.Release()
 	p.tryAcquire(done, false).Release()
 	giveUp("an item", get())
+	giveUp("several items", getMany(jobsSize))
 	for i := range jobsSize {
 		p.put(i)
 	}
 	giveUp("room", put("one more"))
+	giveUp("room for several", putMany("one more", "two more"))
 	giveUp("the end", onJobs("queue.join"))
 	for i := range jobsSize {
 		t.must(p.tryGet(done, int64(i), 1).Done(t.ctx))

@@ -27,6 +27,8 @@ type sharedArgs struct {
 	Count      int    `cbor:"count" json:"count"`
 	Delta      int64  `cbor:"delta" json:"delta"`
 	Value      any    `cbor:"value" json:"value"`
+	Values     []any  `cbor:"values" json:"values"`
+	Most       int    `cbor:"most" json:"most"`
 	NoWait     bool   `cbor:"no_wait" json:"no_wait"`
 
 	Mark   string `cbor:"mark" json:"mark"`
@@ -51,12 +53,22 @@ func (h had[T]) got(name string, v T) { h[name] = append(h[name], v) }
 
 // last takes what was got last.
 func (h had[T]) last(name string) (v T, err error) {
-	n := len(h[name])
-	if n == 0 {
-		return v, fmt.Errorf("%w: nothing of %q", shared.ErrNotHeld, name)
+	one, err := h.lastFew(name, 1)
+	if err != nil {
+		return v, err
 	}
-	v, h[name] = h[name][n-1], h[name][:n-1]
-	return v, nil
+	return one[0], nil
+}
+
+// lastFew takes the n things that were got last.
+func (h had[T]) lastFew(name string, n int) ([]T, error) {
+	rest := len(h[name]) - n
+	if rest < 0 {
+		return nil, fmt.Errorf("%w: %d of %q are to be given back, and there are %d", shared.ErrNotHeld, n, name, len(h[name]))
+	}
+	few := h[name][rest:]
+	h[name] = h[name][:rest:rest]
+	return few, nil
 }
 
 // gives is what a step gives.
@@ -158,12 +170,18 @@ func (u *sharer) queue(ctx context.Context, operation string, a sharedArgs) (giv
 	q := shared.DefineQueue[any](a.Name, a.Size, shared.Deliveries(a.Deliveries))
 	switch operation {
 	case "queue.put":
+		if a.Values != nil {
+			return gives{}, q.PutAll(ctx, u.pool, a.Values)
+		}
 		put := q.Put
 		if a.NoWait {
 			put = q.TryPut
 		}
 		return gives{}, put(ctx, u.pool, a.Value)
 	case "queue.get":
+		if a.Most > 0 {
+			return u.getMany(ctx, q, a)
+		}
 		get := q.Get
 		if a.NoWait {
 			get = q.TryGet
@@ -192,8 +210,25 @@ func (u *sharer) queue(ctx context.Context, operation string, a sharedArgs) (giv
 	return nil, fmt.Errorf("shared has no operation %q", operation)
 }
 
-// giveBack gives an item back, done or not.
+func (u *sharer) getMany(ctx context.Context, q *shared.Queue[any], a sharedArgs) (gives, error) {
+	items, err := q.GetMany(ctx, u.pool, a.Most)
+	all := []any{}
+	for _, item := range items {
+		u.items.got(a.Name, item)
+		all = append(all, gives{"value": item.Value, "delivery": item.Delivery})
+	}
+	return gives{"items": all}, err
+}
+
+// giveBack gives an item back, done or not, or says of several that they are done.
 func (u *sharer) giveBack(ctx context.Context, operation string, a sharedArgs) (gives, error) {
+	if operation == "queue.done" && a.Count > 0 {
+		items, err := u.items.lastFew(a.Name, a.Count)
+		if err != nil {
+			return nil, err
+		}
+		return gives{}, shared.DefineQueue[any](a.Name, a.Size, shared.Deliveries(a.Deliveries)).DoneAll(ctx, items)
+	}
 	item, err := u.items.last(a.Name)
 	if err != nil {
 		return nil, err

@@ -23,9 +23,15 @@ class Operations:
         return what
 
     def last(self, kind: str, how: dict[str, Any]) -> Any:
-        if not (has := self.got.get((kind, how["name"]))):
-            raise shared.NotHeldError(f"the call has nothing of {kind} {how['name']!r}")
-        return has.pop()
+        return self.last_few(kind, how, 1)[0]
+
+    def last_few(self, kind: str, how: dict[str, Any], count: int) -> list[Any]:
+        has = self.got.get((kind, how["name"]), [])
+        if len(has) < count:
+            raise shared.NotHeldError(f"the call has {len(has)} of {kind} {how['name']!r}")
+        few = has[-count:]
+        del has[-count:]
+        return few
 
     def mutex_lock(self, how: dict[str, Any]) -> dict[str, Any]:
         mutex = shared.Mutex(how["name"])
@@ -52,16 +58,25 @@ class Operations:
 
     def queue_put(self, how: dict[str, Any]) -> None:
         queue = self.queue(how)
+        if (values := how.get("values")) is not None:
+            queue.put_all(values)
+            return
         put = queue.try_put if how.get("no_wait") else queue.put
         put(how.get("value"))
 
     def queue_get(self, how: dict[str, Any]) -> dict[str, Any]:
         queue = self.queue(how)
+        if most := how.get("most"):
+            items = [self.keep("queue", how, item) for item in queue.get_many(most)]
+            return {"items": [{"value": one.value, "delivery": one.delivery} for one in items]}
         item = self.keep("queue", how, queue.try_get() if how.get("no_wait") else queue.get())
         return {"value": item.value, "delivery": item.delivery}
 
     def queue_done(self, how: dict[str, Any]) -> None:
-        self.last("queue", how).done()
+        if count := how.get("count"):
+            self.queue(how).done_all(self.last_few("queue", how, count))
+        else:
+            self.last("queue", how).done()
 
     def queue_return(self, how: dict[str, Any]) -> None:
         self.last("queue", how).give_back()
