@@ -71,33 +71,56 @@ func brokenSharers() []broken {
 	return []broken{
 		{
 			fault: plainworker.AwaitsSilence, because: "a HostCall did not come in time",
-			fails: cases{"shared state": {"mutex", "one at a time", "semaphore", "items come back", "mismatch", "messages", "many grants"}},
+			fails: cases{"shared state": {"mutex", "one at a time", "semaphore", "items come back", "batches", "mismatch", "messages", "many grants", "batch messages"}},
 		},
 		{
 			fault: plainworker.KeepsUnseen, because: "a HostCall did not come in time",
-			fails: cases{"shared state": {"give back what was given up", "granted just then"}},
+			fails: cases{"shared state": {"give back what was given up", "granted just then", "batch given up"}},
 		},
 		{
 			fault: plainworker.GivesUpSilently, because: "expected a HostCancel",
-			fails: cases{"nested": {"credit for a stream"}, "shared state": {"give back what was given up", "granted just then"}},
+			fails: cases{"nested": {"credit for a stream"}, "shared state": {"give back what was given up", "granted just then", "batch given up"}},
 		},
 		{
 			fault: plainworker.GivesBackLate, because: `HostCall 2 of "mutex.unlock" is made by call 1 on lane 0, which does not run`,
 			fails: cases{"shared state": {
-				"mutex", "one at a time", "semaphore", "items come back", "messages", "many grants", "give back what was given up", "granted just then",
+				"mutex", "one at a time", "semaphore", "items come back", "batches", "messages", "many grants", "give back what was given up", "granted just then",
+				"batch messages", "batch given up",
 			}},
 		},
 		{
 			fault: plainworker.DoneUnheard, because: "expected that the HostCall queue.done wants a reply",
-			fails: cases{"shared state": {"messages", "failures"}},
+			fails: cases{"shared state": {"messages", "failures", "batch messages"}},
+			// A process that exits then may not have said it.
+			perhaps: cases{"shared state": {"batches come back"}},
 		},
 		{
 			fault: plainworker.OneTicket, because: "how many tickets there are: expected 2, got 1",
-			fails: cases{"shared state": {"semaphore", "queue", "end of the call", "cancelled call that goes on", "crash", "many grants"}},
+			fails: cases{"shared state": {
+				"semaphore", "queue", "batches", "batches come back", "end of the call", "cancelled call that goes on", "crash", "many grants", "batch messages",
+			}},
 		},
 		{
 			fault: plainworker.LosesCode, because: `expected of step 1 an error with the code "shared_mismatch"`,
-			fails: cases{"shared state": {"mutex", "semaphore", "queue", "queue that waits", "items come back", "mismatch", "failures"}},
+			fails: cases{"shared state": {
+				"mutex", "semaphore", "queue", "queue that waits", "items come back", "batches", "mismatch", "failures", "batch messages",
+			}},
+		},
+		{
+			fault: plainworker.PutsEach, because: "and a call put three at once: how many items wait in the queue: expected 2, got 4",
+			fails: cases{"shared state": {"batches", "batch messages"}},
+		},
+		{
+			fault: plainworker.AsksForAll, because: "most: expected 0x3, got 0x4000",
+			fails: cases{"shared state": {"batches", "batches come back", "batch messages", "batch given up"}},
+		},
+		{
+			fault: plainworker.DoneFirst, because: `expected of step 4 ["dead":0 "queued":0 "taken":0]`,
+			fails: cases{"shared state": {"batches", "batch messages"}},
+		},
+		{
+			fault: plainworker.ReturnsFirst, because: "most in queue.return: expected 0x3, got 0x0",
+			fails: cases{"shared state": {"batch given up"}},
 		},
 	}
 }

@@ -114,7 +114,7 @@ func brokenCallers() []broken {
 				"packs":   {"one is cancelled"},
 				"streams": {"reader leaves", "cancel without credit"}, "sessions": {"deaf", "cancelled while it waits"},
 				"nested": {"caller cancelled"}, "actors": {"cancelled method", "cancelled before its turn"},
-				"shared state": {"given up", "give back what was given up", "granted just then"},
+				"shared state": {"given up", "give back what was given up", "granted just then", "batch given up"},
 			},
 			perhaps: cases{"nested": {"left behind"}},
 		},
@@ -137,7 +137,7 @@ func brokenCallers() []broken {
 		{
 			fault: plainworker.EndsEarly, because: "expected that it keeps the mutex",
 			fails:   cases{"cancel": {"deaf call"}, "shared state": {"cancelled call that goes on"}},
-			perhaps: cases{"shared state": {"give back what was given up", "granted just then"}},
+			perhaps: cases{"shared state": {"give back what was given up", "granted just then", "batch given up"}},
 		},
 
 		{
@@ -201,7 +201,7 @@ func brokenCallers() []broken {
 				"actors": {"host calls", "host replies"},
 				"shared state": {
 					"queue that waits", "in a pool of one", "messages", "replies", "failures", "many grants", "give back what was given up",
-					"granted just then",
+					"granted just then", "batch messages", "batch given up",
 				},
 			},
 		},

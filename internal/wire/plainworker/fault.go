@@ -87,6 +87,10 @@ const (
 	DoneUnheard     Fault = "does not want to hear whether an item was done"
 	OneTicket       Fault = "has one ticket for all that it is granted"
 	LosesCode       Fault = "does not look at the code of a failure"
+	PutsEach        Fault = "puts each of several items by itself"
+	AsksForAll      Fault = "asks for as many items as may be got at a time"
+	DoneFirst       Fault = "says of the first of several items alone that it is done"
+	ReturnsFirst    Fault = "gives back the first alone of several items that it has given up"
 )
 
 // Faults returns all faults.
@@ -98,5 +102,6 @@ func Faults() []Fault {
 		NeverWaits, Deaf, LosesEarly, HitsNext, DeclinesEarly, EndsEarly, NoCredit, NoBytes, KeepsFirst, NoEnd, NoMore, TakesAll, LazyPong,
 		SaysAll, SaysLate, CallsAtWill, SameCall, OneKind, NewEachTime, OneActor, Replaces, AnyMethod, LosesFailed, KeepsFailed, StrictClose, NeverCloses,
 		KeepsClosed, LaneActors, ShortNames, OneType, LosesNumber, AwaitsSilence, KeepsUnseen, GivesUpSilently, GivesBackLate, DoneUnheard, OneTicket, LosesCode,
+		PutsEach, AsksForAll, DoneFirst, ReturnsFirst,
 	}
 }

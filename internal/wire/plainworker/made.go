@@ -157,7 +157,7 @@ func (r *running) make(ctx context.Context, call *procpool.Call) {
 	}
 	r.calls[c.id] = c
 	if !over {
-		s.post(&workerv1.WorkResponse{HostCalls: []*workerv1.HostCall{message}})
+		s.post(&workerv1.WorkResponse{HostCalls: s.split(message)})
 	}
 	r.mu.Unlock()
 	if over {
@@ -184,8 +184,8 @@ func (s *server) takes(call *procpool.Call) bool {
 // message makes the HostCall of a call.
 func (r *running) message(id uint64, call *procpool.Call) *workerv1.HostCall {
 	payload := call.Payload()
-	if call.Kind() == procpool.KindShared && r.lane.server.fault == OneTicket {
-		payload = oneTicket(payload)
+	if call.Kind() == procpool.KindShared {
+		payload = bent(r.lane.server.fault, call.Task(), payload)
 	}
 	message := &workerv1.HostCall{
 		Id: id, ParentSeq: r.call.seq, ParentLane: r.lane.index, Name: call.Task(), Codec: call.Codec(),
@@ -199,20 +199,6 @@ func (r *running) message(id uint64, call *procpool.Call) *workerv1.HostCall {
 		message.Restarts, message.Shared = uint32(a.Restarts()), a.Shared()
 	}
 	return message
-}
-
-// oneTicket puts the ticket 1 in place of any other.
-func oneTicket(payload []byte) []byte {
-	var arguments map[string]any
-	if procpool.CBOR.Decode(payload, &arguments) != nil || arguments["ticket"] == nil {
-		return payload
-	}
-	arguments["ticket"] = 1
-	changed, err := procpool.CBOR.Append(nil, arguments)
-	if err != nil {
-		return payload
-	}
-	return changed
 }
 
 // tell makes a call to which no answer comes.
