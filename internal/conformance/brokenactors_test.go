@@ -115,7 +115,7 @@ func brokenSharers() []broken {
 			fails: cases{"shared state": {"batches", "batches come back", "batch messages", "batch given up"}},
 		},
 		{
-			fault: plainworker.DoneFirst, because: `expected of step 4 ["dead":0 "queued":0 "taken":0]`,
+			fault: plainworker.DoneFirst, because: "expected of step 4 [dead:0 queued:0 taken:0]",
 			fails: cases{"shared state": {"batches", "batch messages"}},
 		},
 		{
