@@ -22,13 +22,13 @@ version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])') |
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || missing "$python is Python $version, which is too old."
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing "$python (Python $version) has no venv module."
 
-# What was asked for, and what the files among it say.
+# What was asked for, and the sums of the files among it.
 state=$(
 	echo "$version $*"
 	for argument in "$@"; do
 		path=${argument%%\[*}
 		for file in "$path" "$path/pyproject.toml"; do
-			if [ -f "$file" ]; then cat "$file"; fi
+			if [ -f "$file" ]; then cksum <"$file"; fi
 		done
 	done
 )
