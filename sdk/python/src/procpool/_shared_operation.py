@@ -50,7 +50,7 @@ class NotHeldError(Error):
 
 
 class LimitError(Error):
-    """The pool has too many objects, or the call holds too much."""
+    """The pool has too many objects or items that tasks have put, or the call holds too much."""
 
 
 _BY_CODE = {
