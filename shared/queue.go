@@ -60,8 +60,8 @@ func (q *Queue[T]) args() sharedop.Args {
 
 // Put puts an item into the queue. It blocks while the queue is full, at most until ctx
 // ends. Of a queue that is closed, before or meanwhile, the error matches
-// [ErrQueueClosed]; in a task it may match [ErrLimit]. In a task whose ctx ends the error does not tell whether the item
-// was put.
+// [ErrQueueClosed]; in a task it may match [ErrLimit]. In a task whose ctx ends the error
+// does not tell whether the item was put.
 func (q *Queue[T]) Put(ctx context.Context, ex procpool.Executor, v T) error {
 	return q.put(ctx, ex, v, q.args())
 }
