@@ -50,8 +50,8 @@ type Options struct {
 	OpenFiles   uint64
 	// StartTimeout bounds the start, DefaultStartTimeout when 0.
 	StartTimeout time.Duration
-	// Hint is what a program that ended before its handshake probably lacks, DefaultHint
-	// when empty.
+	// Hint is what a program that ended before its handshake probably lacks; when it is
+	// empty, a call of workerproc.
 	Hint string
 	// SocketDir is where the private directory for the socket is made. When
 	// it is empty that is the system's directory for temporary files, or
@@ -106,7 +106,7 @@ func (o Options) withDefaults() Options {
 	// A gRPC message is limited to this, and so is its Go side on 32 bits.
 	o.MaxPayload = min(o.MaxPayload, math.MaxInt32-messageSlack)
 	if o.Hint == "" {
-		o.Hint = DefaultHint
+		o.Hint = defaultHint
 	}
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = DefaultStartTimeout

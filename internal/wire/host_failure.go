@@ -33,8 +33,8 @@ type spawnError struct{ err *proc.StartError }
 func (e *spawnError) Error() string { return e.err.Err.Error() }
 func (e *spawnError) Unwrap() error { return e.err }
 
-// DefaultHint is what a program that ended before its handshake probably lacks.
-const DefaultHint = "a worker program calls workerproc.Init or workerproc.Serve, or its language's counterpart"
+// defaultHint is what a program that ended before its handshake probably lacks.
+const defaultHint = "a worker program calls workerproc.Init or workerproc.Serve, or its language's counterpart"
 
 // failed turns what ended a start into a StartError, and tidies up.
 func (l *launch) failed(ctx context.Context, err error) *procpool.StartError {
